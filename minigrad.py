@@ -1,0 +1,1724 @@
+# SPDX-License-Identifier: MIT
+"""minigrad: automatic differentiation and neural networks, in one file to read.
+
+A neural network is a function with many adjustable numbers, its parameters. To
+train it is to ask, again and again: if I change this parameter a little, how much
+does the error change? The answers, one slope for each parameter, are called the
+gradient. Moving every parameter a small step against its slope makes the error
+smaller. That is all that training is, and all of it is in this file.
+
+How could a computer find the slopes? It could try: change one parameter, run the
+network again, look at the error. With a million parameters that is a million runs
+for one step. There is a better way, because a program that calculates with numbers
+is a chain of additions, products, exponentials, and each of these has a slope that
+school mathematics knows. The chain rule multiplies them:
+
+    y = x * x,  z = 3 * y        dz/dx = dz/dy * dy/dx = 3 * 2x
+
+So we note down every operation while the program runs, then walk the notes
+backwards from the error and multiply. One walk finds the slope of the error for
+every parameter at once, at about the cost of two more runs. PyTorch does just this
+when you call `loss.backward()`, and here it is:
+
+>>> x = Tensor([1.0, 2.0, 3.0])
+>>> z = (3 * x * x).sum()
+>>> z.backward()                  # fills x.grad with dz/dx = 6x
+>>> x.grad.tolist()
+[6.0, 12.0, 18.0]
+
+Trying agrees: changing x[1] by a millionth changes z twelve times as much.
+
+>>> bigger = (3 * Tensor([1.0, 2.000001, 3.0]) ** 2).sum()
+>>> round(float(bigger.data - z.data) / 0.000001, 3)
+12.0
+
+By the end you will know what happens inside `backward()`, why each kind of layer
+exists and how an optimizer uses the gradient. Names and meanings are PyTorch's or
+NumPy's, so what you learn here you can use there.
+
+The chapters, each of which needs only those before it:
+
+    1  Undoing broadcasting           6  Joining tensors, and losses
+    2  Tensor and backward            7  Checking and seeing
+    3  Arithmetic                     8  Modules: from a neuron to a network
+    4  Matrices, sums, shapes         9  Training differs from evaluation
+    5  Curves and softmax            10  Optimizers
+
+Notation, everywhere in this file:
+
+    a, b     the arrays that an operation takes in
+    g        the gradient of the final result with respect to an operation's output:
+             how much the result grows for each unit by which the output grows
+    N        examples in a batch      C   features, channels or classes
+    (N, C)   the shape of an array; a comment like  # (N, C) -> (N,)  follows one
+
+Left out: GPUs, convolutions, gradients of gradients, and speed beyond what NumPy
+gives. The file needs Python 3.9 and NumPy 1.24 or newer. You may copy it into a
+project; running it (`python minigrad.py`) checks every example that you read in it.
+"""
+import contextlib
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+__all__ = [
+    "Tensor", "no_grad", "stack", "concatenate", "cross_entropy", "mse_loss",
+    "gradcheck", "to_dot", "Module", "Neuron", "Layer", "Sequential", "MLP",
+    "Dropout", "BatchNorm1d", "Optimizer", "SGD", "Adam",
+]  # fmt: skip
+
+
+# ======================================================================================
+# 1  Undoing broadcasting
+#
+# NumPy stretches the smaller array of an operation: in (32, 10) + (10,) the ten numbers
+# are used in each of the 32 rows. A number that is used 32 times influences the result
+# in 32 ways, and the total influence is their sum. So a gradient that comes back in
+# the stretched shape is summed over the axes that were stretched. Engines that forget
+# this give gradients of the wrong shape. Engines that do it inside every operation
+# repeat themselves; here it happens in one function, and only `backward` calls it.
+
+
+def _unbroadcast(gradient, shape):
+    """The gradient of an input of `shape`, from one of the shape it was stretched to.
+
+    >>> _unbroadcast(np.ones((32, 10)), (10,)).tolist()  # each was used in 32 rows
+    [32.0, 32.0, 32.0, 32.0, 32.0, 32.0, 32.0, 32.0, 32.0, 32.0]
+    >>> _unbroadcast(np.ones((2, 3)), (2, 1)).tolist()   # each was used in 3 columns
+    [[3.0], [3.0]]
+    """
+    added = max(gradient.ndim - len(shape), 0)  # axes that broadcasting put in front
+    axes = tuple(i for i in range(gradient.ndim) if i < added or shape[i - added] == 1)
+    total = np.add.reduce(gradient, axis=axes, keepdims=True)
+    if total.shape[added:] != shape:
+        raise ValueError(
+            f"a gradient of shape {gradient.shape} cannot belong to an input of shape {shape}"
+        )
+    return total.reshape(shape)
+
+
+# ======================================================================================
+# 2  Tensor and backward
+#
+# A Tensor is a NumPy array that remembers where it came from. The results of operations
+# point to their inputs, so after any calculation the tensors form a graph: the final
+# result at one end, at the other the tensors you made yourself, its leaves. One idea
+# carries everything else:
+#
+#     An operation is its value and, for every input, a function that turns the
+#     gradient of the output into the gradient of that input.
+#
+# Those functions hold arrays, never the tensor they belong to. So the graph has no
+# reference cycles, and Python frees all of it the moment you drop the final result.
+
+
+class _Mode(threading.local):
+    """Whether operations are being recorded: one switch for each thread."""
+
+    recording = True
+
+
+_mode = _Mode()
+
+
+class Tensor:
+    """An array of numbers that can be differentiated with respect to.
+
+    Tensor(data, requires_grad=True): `data` is a number, a nested list, an array or a
+    Tensor, and is copied. Integers and booleans become float64; float32 and float64
+    stay as they are. Anything else is a TypeError; a ragged list is a ValueError.
+
+    `data` is the array. `grad` is None until `backward` puts an array of data's shape
+    and dtype there. `requires_grad` says whether gradients are wanted; `op` names the
+    operation that made the tensor and is empty for a leaf. `shape`, `ndim`, `size`,
+    `dtype` and `T` are those of the array.
+
+    >>> t = Tensor([[1, 2, 3], [4, 5, 6]])
+    >>> t.shape, t.ndim, t.size, str(t.dtype), len(t), t.grad
+    ((2, 3), 2, 6, 'float64', 2, None)
+    >>> t.T.shape, [row.shape for row in t]
+    ((3, 2), [(3,), (3,)])
+    >>> t
+    Tensor([[1., 2., 3.],
+            [4., 5., 6.]])
+    """
+
+    __slots__ = ("data", "grad", "requires_grad", "op", "_inputs", "__weakref__")
+
+    def __init__(self, data, requires_grad=True):
+        self.data = np.array(Tensor._floats(data))
+        self.grad = None
+        self.requires_grad = bool(requires_grad)
+        self.op = ""
+        self._inputs = ()  # (tensor, gradient function) pairs; a leaf has none
+
+    @staticmethod
+    def _floats(data, dtype=None):
+        """`data` as an array of float32 or float64, copied only if it must be.
+
+        `dtype` is that of the tensor that data meets in an operation. Plain numbers and
+        integers adopt it, because a 2 should not turn a float32 network into float64.
+        """
+        if isinstance(data, Tensor):
+            return data.data
+        if Tensor._holds_tensor(data):
+            raise TypeError("a list of Tensors is not data: join them with minigrad.stack")
+        array = np.asarray(data)
+        kind = array.dtype.kind
+        if kind in "biu" or (dtype is not None and kind == "f" and array.ndim == 0):
+            return array.astype(dtype or np.float64)
+        if array.dtype.char not in "fd":
+            raise TypeError(
+                f"expected numbers, float32 or float64, but got {type(data).__name__} of "
+                f"dtype {array.dtype}; convert it first, as in x.astype(np.float64)"
+            )
+        return array.astype(array.dtype.char, copy=False)  # in this machine's byte order
+
+    @staticmethod
+    def _holds_tensor(x):
+        if isinstance(x, (list, tuple)):
+            return any(map(Tensor._holds_tensor, x))
+        return isinstance(x, Tensor)
+
+    # ---- Making a node ---------------------------------------------------------------
+
+    @staticmethod
+    def from_op(value, op, *inputs):
+        """A Tensor for the `value` of the operation named `op`: how every node is made.
+
+        Each of `inputs` is a pair `(tensor, function)`. The function takes the gradient
+        of the output, an array of value's shape that it must not change, and returns
+        the gradient of that tensor, in tensor's shape or one it broadcasts to. Inputs
+        that are no Tensors, or need no gradient, are constants: their functions are
+        never recorded nor called. `value` is not copied.
+
+        This is all you need to add an operation of your own, from outside this file:
+
+        >>> def softplus(x):                          # log(1 + e^x), a smooth ReLU
+        ...     a = x.data
+        ...     return Tensor.from_op(
+        ...         np.logaddexp(0, a), "softplus", (x, lambda g: g / (1 + np.exp(-a))))
+        >>> x = Tensor([0.0, 3.0])
+        >>> softplus(x).sum().backward()
+        >>> float(x.grad[0]), gradcheck(lambda x: softplus(x), x)
+        (0.5, True)
+        """
+        out = Tensor.__new__(Tensor)
+        out.data = value = np.asarray(value)
+        if value.dtype.kind != "f":
+            out.data = Tensor._floats(value)
+        out.grad = None
+        out.op = op
+        out._inputs = ()
+        if _mode.recording:
+            out._inputs = tuple(
+                [pair for pair in inputs if isinstance(pair[0], Tensor) and pair[0].requires_grad]
+            )
+        out.requires_grad = bool(out._inputs)
+        return out
+
+    def detach(self):
+        """The same array as a constant: gradients stop here.
+
+        >>> x = Tensor(3.0)
+        >>> (x * x.detach()).backward()         # d(x * 3)/dx, not d(x * x)/dx
+        >>> float(x.grad)
+        3.0
+        """
+        return Tensor.from_op(self.data, "")
+
+    @staticmethod
+    def _constant(x, dtype):
+        """`x` as a Tensor, a constant if it was not one; for `dtype`, see `_floats`."""
+        return x if isinstance(x, Tensor) else Tensor.from_op(Tensor._floats(x, dtype), "")
+
+    # ---- Walking backwards -----------------------------------------------------------
+    #
+    # If x influences the result along two paths, its gradient is the sum over the paths
+    # (the multivariable chain rule). So a tensor may pass its gradient on only when
+    # every tensor that used it has delivered its share. In a = x * 2, b = a + 1,
+    # c = a * b, the tensor a must wait for b: going on with c's share alone would send a
+    # half-finished gradient to x. An order that always waits long enough is called a
+    # topological order. We get it by counting: `uses` says how many shares are still to
+    # come, and a tensor is ready when none is.
+
+    def _gradients(self, gradient):
+        """{tensor: gradient} for self, with its own `gradient`, and all behind it."""
+        uses, ahead = {self: 0}, [self]
+        while ahead:  # a loop, not recursion: a graph may be a million operations deep
+            for tensor, _ in ahead.pop()._inputs:
+                if tensor in uses:
+                    uses[tensor] += 1
+                else:
+                    uses[tensor] = 1
+                    ahead.append(tensor)
+
+        gradients, ready = {self: gradient}, [self]
+        while ready:
+            node = ready.pop()
+            g = gradients[node]
+            # Some functions return g itself (that of x + y does, twice), so several
+            # tensors may share this array. Nobody may write into it from now on.
+            g.flags.writeable = False
+            for tensor, function in node._inputs:
+                data, share = tensor.data, np.asarray(function(g))
+                if share.shape != data.shape:
+                    share = _unbroadcast(share, data.shape)
+                if share.dtype != data.dtype:
+                    share = share.astype(data.dtype)
+                if tensor in gradients:
+                    share = np.asarray(gradients[tensor] + share)
+                gradients[tensor] = share
+                uses[tensor] -= 1
+                if not uses[tensor]:
+                    ready.append(tensor)
+        return gradients
+
+    def backward(self, gradient=None):
+        """Differentiate this tensor with respect to every tensor it was computed from.
+
+        The results go to `grad`. A leaf's `grad` accumulates: each call adds to it, as
+        in PyTorch, until somebody sets it to None. That of an inner node is set, and is
+        read-only: it is there to be looked at.
+
+        `gradient` is the gradient of some further result with respect to this tensor,
+        of the same shape. It may be left out for a tensor of one element: then it is 1.
+        A ValueError if it is missing or of another shape; a RuntimeError if there is
+        nothing to differentiate with respect to. An error changes no `grad`.
+
+        A tensor that is used twice gets the sum of both gradients:
+
+        >>> x = Tensor(3.0)
+        >>> y = x * x + x                       # dy/dx = 2x + 1
+        >>> y.backward()
+        >>> float(x.grad)
+        7.0
+
+        Calling it again adds the same gradient again. An engine that keeps its running
+        sums in the nodes themselves, as micrograd does, counts the old ones twice here:
+
+        >>> y.backward()
+        >>> float(x.grad)
+        14.0
+
+        A walk that followed every path to its end would never finish sixty doublings,
+        which have 2**60 paths:
+
+        >>> x = Tensor(1.0)
+        >>> y = x
+        >>> for _ in range(60):
+        ...     y = y + y
+        >>> y.backward()
+        >>> float(x.grad) == 2.0 ** 60
+        True
+
+        And a walk by recursion would run out of stack in a chain of 5000 additions:
+
+        >>> x = Tensor([1.0, 2.0])
+        >>> y = x
+        >>> for _ in range(5000):
+        ...     y = y + 1.0
+        >>> y.backward(gradient=[0.5, 0.25])
+        >>> x.grad.tolist()
+        [0.5, 0.25]
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "backward on a tensor that depends on no tensor with requires_grad=True"
+                " (or was computed under no_grad)"
+            )
+        if gradient is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward on a tensor of shape {self.shape} needs a gradient of that "
+                    "shape; did you mean .sum().backward() or .mean().backward()?"
+                )
+            gradient = np.ones_like(self.data)
+        else:
+            gradient = np.array(Tensor._floats(gradient), dtype=self.dtype)
+            if gradient.shape != self.shape:
+                raise ValueError(f"gradient has shape {gradient.shape}, the tensor {self.shape}")
+
+        # Written only now, when nothing can fail any more. A leaf owns its gradient, so
+        # that you may scale or clip it in place: hence the copy.
+        for tensor, g in self._gradients(gradient).items():
+            if tensor._inputs:
+                tensor.grad = g
+            elif tensor.grad is None:
+                tensor.grad = g.copy()
+            else:
+                tensor.grad = np.asarray(tensor.grad + g)
+
+    # ---- Being a Python object -------------------------------------------------------
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+
+    def item(self):
+        """The one element as a Python float; a ValueError if there are more.
+
+        >>> Tensor([[0.5]]).item()
+        0.5
+        """
+        return self.data.item()
+
+    def __float__(self):
+        return float(self.item())
+
+    def __bool__(self):
+        return bool(self.data)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        text = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"Tensor({text}{dtype}{f', op={self.op!r}' if self.op else ''})"
+
+    def __reduce__(self):
+        # Copies and pickles take the numbers along, not the graph: they are leaves.
+        return Tensor, (self.data, self.requires_grad), (None, {"grad": self.grad})
+
+    # A Tensor is compared by identity, so that it can be a key of a dict, as in
+    # `_gradients`. Comparing its numbers is NumPy's business and gives no gradient. The
+    # error saves you from `t == 3` being False in silence.
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other):
+        if isinstance(other, (int, float, complex, list, tuple, np.ndarray, np.generic)):
+            self._compare(other)
+        return self is other
+
+    def _compare(self, other):
+        raise TypeError("Tensors are not compared by value: compare their .data")
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compare
+
+    # NumPy asks these methods what to do with a Tensor among its arguments. `asarray`
+    # and `array` get the data. Operators with an array on the left, as in `X @ W`, are
+    # ours. All else would compute with the data and lose the gradient without a word.
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        reflected = {
+            np.add: "__radd__", np.subtract: "__rsub__", np.multiply: "__rmul__",
+            np.true_divide: "__rtruediv__", np.power: "__rpow__", np.matmul: "__rmatmul__",
+        }.get(ufunc)  # fmt: skip
+        if reflected and method == "__call__" and not kwargs and inputs[1] is self:
+            return getattr(self, reflected)(inputs[0])
+        return self.__array_function__(ufunc)
+
+    def __array_function__(self, function, *_):
+        name = function.__name__
+        instead = f"the method t.{name}" if hasattr(Tensor, name) else "Tensor's own operators"
+        if name in ("stack", "concatenate"):
+            instead = f"minigrad.{name}"
+        raise TypeError(
+            f"np.{name} would lose the gradient of a Tensor: use {instead} instead, or pass "
+            "t.data where you want no gradient"
+        )
+
+    # ==================================================================================
+    # 3  Arithmetic
+    #
+    # Now every operation is one row of a table of derivatives. In a product, the output
+    # changes by b when a changes by one, so the gradient of a is g * b. Numbers and
+    # plain arrays in an expression are constants. NumPy broadcasts on the way forward;
+    # `backward` undoes it, so no row below needs to think of shapes.
+
+    def _operands(self, other):
+        """The arrays of self and other in one dtype, the one NumPy 2 would promote to."""
+        a = self.data
+        if isinstance(other, Tensor):
+            b = other.data
+        elif isinstance(other, (int, float)):
+            return a, a.dtype.type(other)
+        else:
+            b = Tensor._floats(other, a.dtype)
+        if a.dtype != b.dtype:
+            dtype = np.result_type(a.dtype, b.dtype)
+            a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+        return a, b
+
+    def __add__(self, other):
+        a, b = self._operands(other)
+        return Tensor.from_op(a + b, "+", (self, lambda g: g), (other, lambda g: g))
+
+    def __sub__(self, other):
+        a, b = self._operands(other)
+        return Tensor.from_op(a - b, "-", (self, lambda g: g), (other, lambda g: -g))
+
+    def __mul__(self, other):
+        a, b = self._operands(other)
+        return Tensor.from_op(a * b, "*", (self, lambda g: g * b), (other, lambda g: g * a))
+
+    def __truediv__(self, other):
+        a, b = self._operands(other)
+        value = a / b
+        return Tensor.from_op(
+            value, "/", (self, lambda g: g / b), (other, lambda g: -g * value / b)
+        )
+
+    def __pow__(self, other):
+        a, b = self._operands(other)
+        value = a**b
+
+        def base(g):  # b a^(b-1), but 0 where b = 0: x^0 is constant, even at x = 0
+            return g * b * a ** np.where(b == 0, 0, b - 1)
+
+        def exponent(g):  # a^b log a, but 0 where a = 0: 0^b is constant for b > 0
+            return g * value * np.log(np.where((a == 0) & (b >= 0), 1, a))
+
+        return Tensor.from_op(value, "**", (self, base), (other, exponent))
+
+    def __neg__(self):
+        return Tensor.from_op(-self.data, "neg", (self, lambda g: -g))
+
+    # Python calls these for `2 - t`, after the number itself has declined.
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __rsub__(self, other):
+        return Tensor._constant(other, self.dtype) - self
+
+    def __rtruediv__(self, other):
+        return Tensor._constant(other, self.dtype) / self
+
+    def __rpow__(self, other):
+        return Tensor._constant(other, self.dtype) ** self
+
+    def __rmatmul__(self, other):
+        return Tensor._constant(other, self.dtype) @ self
+
+    # ==================================================================================
+    # 4  Matrices, sums, shapes
+    #
+    # The matrix product is where a network spends its time. Y = A B sums the products
+    # of A's rows and B's columns, so the share of A[i, k] in row i of Y is B[k]: hence
+    # dA = G B^T, and likewise dB = A^T G. (Check the shapes: they fit in no other way.)
+    # Sums and reshapes only move numbers around; their gradients move them back.
+
+    def __matmul__(self, other):
+        """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
+
+        A ValueError if the shapes do not fit.
+
+        >>> A, B = Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])
+        >>> (A @ B).data.tolist()               # (1, 2) @ (2, 1) -> (1, 1)
+        [[11.0]]
+        >>> (A @ B).backward()
+        >>> A.grad.tolist(), B.grad.tolist()
+        ([[3.0, 4.0]], [[1.0], [2.0]])
+        """
+        a, b = self._operands(other)
+        try:
+            value = a @ b
+        except ValueError:
+            raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit") from None
+        # matmul takes a vector for a matrix of one row (on the left) or one column (on
+        # the right) and drops that axis from the result. We put it back and work with
+        # matrices alone.
+        row, column = a.ndim == 1, b.ndim == 1
+        A = a[np.newaxis, :] if row else a
+        B = b[:, np.newaxis] if column else b
+
+        def matrix(g):
+            g = g[..., np.newaxis] if column else g
+            return g[..., np.newaxis, :] if row else g
+
+        def left(g):
+            d = matrix(g) @ B.swapaxes(-1, -2)
+            return d[..., 0, :] if row else d
+
+        def right(g):
+            d = A.swapaxes(-1, -2) @ matrix(g)
+            return d[..., 0] if column else d
+
+        return Tensor.from_op(value, "@", (self, left), (other, right))
+
+    def sum(self, axis=None, keepdims=False):
+        """The sum over `axis`, an int or a tuple of ints; over all axes if it is None.
+
+        >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> x.sum().item(), x.sum(axis=0).data.tolist()
+        (10.0, [4.0, 6.0])
+        >>> x.sum(axis=1, keepdims=True).shape
+        (2, 1)
+        """
+        kept = self.data.sum(axis=axis, keepdims=True)
+        ones, shape = kept.shape, self.shape
+
+        def spread(g):  # every summand has slope 1, so each gets its sum's gradient
+            return np.broadcast_to(g.reshape(ones), shape)
+
+        return Tensor.from_op(kept if keepdims else kept.squeeze(axis), "sum", (self, spread))
+
+    def mean(self, axis=None, keepdims=False):
+        """The mean over `axis`, an int or a tuple of ints; over all axes if it is None.
+
+        >>> x = Tensor([1.0, 2.0, 3.0, 6.0])
+        >>> x.mean().backward()
+        >>> x.mean().item(), x.grad.tolist()
+        (3.0, [0.25, 0.25, 0.25, 0.25])
+        """
+        total = self.sum(axis, keepdims)
+        return total / (self.size // max(total.size, 1))
+
+    def max(self, axis=None, keepdims=False):
+        """The largest element along `axis`, an int, a tuple or None for all.
+
+        Only the largest element matters to the result, so it alone gets the gradient.
+        Elements that tie for the maximum share it equally, as in PyTorch's `amax`.
+
+        >>> x = Tensor([1.0, 7.0, 7.0])
+        >>> x.max().backward()
+        >>> x.grad.tolist()
+        [0.0, 0.5, 0.5]
+        """
+        return self._extreme("max", axis, keepdims)
+
+    def min(self, axis=None, keepdims=False):
+        """The smallest element along `axis`; like `max` in everything else.
+
+        >>> Tensor([[4.0, 2.0], [1.0, 3.0]]).min(axis=1).data.tolist()
+        [2.0, 1.0]
+        """
+        return self._extreme("min", axis, keepdims)
+
+    def _extreme(self, name, axis, keepdims):
+        a = self.data
+        kept = getattr(a, name)(axis=axis, keepdims=True)
+
+        def chosen(g):
+            ties = a == kept
+            return g.reshape(kept.shape) * ties / ties.sum(axis=axis, keepdims=True)
+
+        value = kept if keepdims else kept.squeeze(axis)
+        return Tensor.from_op(value, name, (self, chosen))
+
+    def reshape(self, *shape):
+        """The same elements in another shape, as in NumPy: -1 stands for "the rest".
+
+        >>> Tensor([1.0, 2.0, 3.0, 4.0]).reshape(2, -1).data.tolist()
+        [[1.0, 2.0], [3.0, 4.0]]
+        """
+        old = self.shape
+        value = self.data.reshape(*shape)
+        return Tensor.from_op(value, "reshape", (self, lambda g: g.reshape(old)))
+
+    def transpose(self, *axes):
+        """The axes in another order, as in NumPy; reversed if no order is given.
+
+        >>> t = Tensor([[[1.0, 2.0, 3.0]]])         # (1, 1, 3)
+        >>> t.transpose(2, 0, 1).shape, t.transpose((0, 2, 1)).shape, t.transpose().shape
+        ((3, 1, 1), (1, 3, 1), (3, 1, 1))
+        """
+        value = self.data.transpose(*axes)
+        # Transposing the numbers 0, 1, 2... of the axes tells where each one went.
+        if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)):
+            axes = axes[0]
+        back = np.argsort([axis % self.ndim for axis in axes]) if axes else None
+        return Tensor.from_op(value, "transpose", (self, lambda g: g.transpose(back)))
+
+    T = property(transpose)
+
+    def __getitem__(self, index):
+        """`t[index]`, with every index that NumPy takes.
+
+        An element that is picked several times gets the sum of its gradients. This is
+        why looking up rows of a table by number (an embedding) can be trained.
+
+        >>> table = Tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        >>> table[[0, 2, 0]].sum().backward()       # row 0 twice, row 1 never
+        >>> table.grad.tolist()
+        [[2.0, 2.0], [0.0, 0.0], [1.0, 1.0]]
+        """
+        a = self.data
+
+        def scatter(g):
+            d = np.zeros_like(a)
+            np.add.at(d, index, g)  # d[index] += g would count a repeated index once
+            return d
+
+        return Tensor.from_op(a[index], "[]", (self, scatter))
+
+    # ==================================================================================
+    # 5  Curves and softmax
+    #
+    # Without a curve between them, two layers of matrix products are just another
+    # matrix product. ReLU, tanh and sigmoid are the bends that make a network able to
+    # learn more than a straight line. Many derivatives below are written with the value
+    # itself: (e^x)' = e^x and tanh' = 1 - tanh^2 cost nothing new.
+
+    def exp(self):
+        """e to the power of each element.
+
+        >>> x = Tensor(0.0)
+        >>> x.exp().backward()
+        >>> x.exp().item(), float(x.grad)
+        (1.0, 1.0)
+        """
+        value = np.exp(self.data)
+        return Tensor.from_op(value, "exp", (self, lambda g: g * value))
+
+    def log(self):
+        """The natural logarithm of each element.
+
+        >>> x = Tensor([1.0, 4.0])
+        >>> x.log().sum().backward()
+        >>> x.grad.tolist()                         # 1 / x
+        [1.0, 0.25]
+        """
+        a = self.data
+        return Tensor.from_op(np.log(a), "log", (self, lambda g: g / a))
+
+    def sqrt(self):
+        """The square root of each element. The slope at 0 is infinite.
+
+        >>> x = Tensor(4.0)
+        >>> x.sqrt().backward()
+        >>> x.sqrt().item(), float(x.grad)          # 1 / (2 sqrt x)
+        (2.0, 0.25)
+        """
+        value = np.sqrt(self.data)
+        return Tensor.from_op(value, "sqrt", (self, lambda g: g / (2 * value)))
+
+    def abs(self):
+        """The size of each element without its sign. The slope at 0 is taken as 0.
+
+        >>> x = Tensor([-2.0, 0.0, 3.0])
+        >>> x.abs().sum().backward()
+        >>> x.grad.tolist()
+        [-1.0, 0.0, 1.0]
+        """
+        a = self.data
+        return Tensor.from_op(np.abs(a), "abs", (self, lambda g: g * np.sign(a)))
+
+    def relu(self):
+        """max(x, 0), the rectified linear unit. The slope at 0 is taken as 0.
+
+        >>> x = Tensor([-1.0, 0.0, 2.0])
+        >>> x.relu().sum().backward()
+        >>> x.relu().data.tolist(), x.grad.tolist()
+        ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
+        """
+        a = self.data
+        value = np.maximum(a, 0, dtype=a.dtype)
+        return Tensor.from_op(value, "relu", (self, lambda g: g * (value > 0)))
+
+    def tanh(self):
+        """The hyperbolic tangent: an S-shaped curve from -1 to 1 with slope 1 at 0.
+
+        >>> x = Tensor(0.0)
+        >>> x.tanh().backward()
+        >>> x.tanh().item(), float(x.grad)
+        (0.0, 1.0)
+        """
+        value = np.tanh(self.data)
+        return Tensor.from_op(value, "tanh", (self, lambda g: g * (1 - value * value)))
+
+    def sigmoid(self):
+        """1 / (1 + e^-x): an S-shaped curve from 0 to 1 with slope 1/4 at 0.
+
+        The formula as it stands overflows for x = -1000. Multiplied by e^x above and
+        below it reads e^x / (1 + e^x), which overflows for x = 1000. So each half of
+        the axis gets the form that only ever meets e^-|x|.
+
+        >>> x = Tensor([-1000.0, 0.0, 1000.0])
+        >>> x.sigmoid().sum().backward()
+        >>> x.sigmoid().data.tolist(), x.grad.tolist()
+        ([0.0, 0.5, 1.0], [0.0, 0.25, 0.0])
+        """
+        a = self.data
+        e = np.exp(-np.abs(a))
+        value = (np.where(a >= 0, 1, e) / (1 + e)).astype(a.dtype, copy=False)
+        return Tensor.from_op(value, "sigmoid", (self, lambda g: g * e / (1 + e) ** 2))
+
+    # Softmax turns C scores into C probabilities: e to each score, divided by the sum.
+    # Adding the same number to every score changes nothing, as it cancels. We subtract
+    # the largest one: then no exponential exceeds 1, and none can overflow.
+
+    @staticmethod
+    def _exponentials(a, axis):
+        """a - max(a), its exponentials, and their sum along `axis` (dimension kept)."""
+        z = a - a.max(axis=axis, keepdims=True, initial=-np.inf)
+        e = np.exp(z)
+        return z, e, e.sum(axis=axis, keepdims=True)
+
+    def softmax(self, axis=-1):
+        """Probabilities: positive, and of sum 1 along `axis`.
+
+        >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
+        >>> x.softmax().data.tolist()
+        [[0.5, 0.5], [1.0, 0.0]]
+
+        Raising every score alike changes no probability, so the slopes sum to 0:
+
+        >>> x.softmax()[0, 0].backward()
+        >>> x.grad.tolist()
+        [[0.25, -0.25], [0.0, 0.0]]
+        """
+        _, e, total = Tensor._exponentials(self.data, axis)
+        p = e / total
+
+        def gradient(g):  # dp_i/dx_j = p_i (1 if i = j else 0) - p_i p_j, summed over i
+            return p * (g - (g * p).sum(axis=axis, keepdims=True))
+
+        return Tensor.from_op(p, "softmax", (self, gradient))
+
+    def log_softmax(self, axis=-1):
+        """The logarithm of softmax, exact where a probability itself rounds to 0.
+
+        >>> x = Tensor([0.0, -1000.0])
+        >>> x.log_softmax().data.tolist()           # x.softmax().log() ends with -inf
+        [0.0, -1000.0]
+        """
+        z, e, total = Tensor._exponentials(self.data, axis)
+
+        def gradient(g):
+            return g - e / total * g.sum(axis=axis, keepdims=True)
+
+        return Tensor.from_op(z - np.log(total), "log_softmax", (self, gradient))
+
+
+@contextlib.contextmanager
+def no_grad():
+    """Record nothing in this block, in this thread: for evaluating and for updating.
+
+    Results need no gradient and keep no graph alive.
+
+    >>> x = Tensor(2.0)
+    >>> with no_grad():
+    ...     y = x * x
+    >>> y.requires_grad, (x * x).requires_grad
+    (False, True)
+    """
+    before = _mode.recording
+    _mode.recording = False
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+# ======================================================================================
+# 6  Joining tensors, and losses
+#
+# A loss is one number that says how wrong a network is. It is what `backward` starts
+# from, so whatever we want the network to learn must be said in it.
+
+
+def _common(tensors):
+    """The arrays of `tensors`; constants among them adopt the Tensors' dtype."""
+    dtypes = {t.dtype for t in tensors if isinstance(t, Tensor)} or {np.dtype(np.float64)}
+    return [Tensor._floats(t, np.result_type(*dtypes)) for t in tensors]
+
+
+def stack(tensors, axis=0):
+    """Tensors of one shape, laid side by side along a new axis.
+
+    `tensors` is a sequence of Tensors, arrays or numbers. A ValueError if it is empty
+    or if the shapes differ.
+
+    >>> a, b = Tensor(1.0), Tensor(2.0)
+    >>> s = stack([a, b, 5.0])                  # three of shape () -> (3,)
+    >>> (s * [10.0, 20.0, 30.0]).sum().backward()
+    >>> s.data.tolist(), float(a.grad), float(b.grad)
+    ([1.0, 2.0, 5.0], 10.0, 20.0)
+    """
+    tensors = list(tensors)
+    arrays = _common(tensors)
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise ValueError(f"stack needs one shape, got {' and '.join(map(str, sorted(shapes)))}")
+    value = np.stack(arrays, axis)
+    pairs = [(t, lambda g, i=i: g.take(i, axis)) for i, t in enumerate(tensors)]
+    return Tensor.from_op(value, "stack", *pairs)
+
+
+def concatenate(tensors, axis=0):
+    """Tensors joined end to end along an existing axis.
+
+    `tensors` is a sequence of Tensors or arrays. A ValueError if it is empty or if the
+    other axes differ in size.
+
+    >>> a, b = Tensor([[1.0], [2.0]]), Tensor([[3.0, 4.0], [5.0, 6.0]])
+    >>> concatenate([a, b], axis=1).data.tolist()    # (2, 1) and (2, 2) -> (2, 3)
+    [[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]]
+    """
+    tensors = list(tensors)
+    arrays = _common(tensors)
+    value = np.concatenate(arrays, axis)
+    ends = np.cumsum([array.shape[axis] for array in arrays])
+    pairs = [
+        (t, lambda g, stop=stop, n=array.shape[axis]: g.take(range(stop - n, stop), axis))
+        for t, array, stop in zip(tensors, arrays, ends)
+    ]
+    return Tensor.from_op(value, "concatenate", *pairs)
+
+
+def mse_loss(prediction, target):
+    """The mean squared error: the loss for predicting numbers (regression).
+
+    Both of the same shape, exactly: (N,) and (N, 1) would broadcast to (N, N) and give
+    a wrong number in silence, so they are a ValueError, and so is an empty batch.
+
+    >>> p = Tensor([1.0, 2.0])
+    >>> loss = mse_loss(p, [1.0, 4.0])
+    >>> loss.backward()
+    >>> loss.item(), p.grad.tolist()            # 2 (p - target) / N
+    (2.0, [0.0, -2.0])
+    """
+    prediction = Tensor._constant(prediction, None)
+    error = prediction - target
+    target_shape = np.shape(Tensor._floats(target))
+    if prediction.shape != target_shape or not error.size:
+        raise ValueError(
+            f"mse_loss needs equal shapes that are not empty, got {prediction.shape} and "
+            f"{target_shape}"
+        )
+    return (error * error).mean()
+
+
+def cross_entropy(logits, targets):
+    """The mean of -log(probability of the right class): the loss for classification.
+
+    `logits` are scores of shape (..., C), before any softmax. `targets` are constants:
+    the right classes, integers of shape (...), or probabilities of shape (..., C). The
+    mean is over all leading axes. A ValueError for an empty batch, a shape that does
+    not fit, a label outside 0...C-1 or a probability outside 0...1; a TypeError for
+    labels that are no integers.
+
+    Why the logarithm? A network that says 1 % where the truth is "yes" should be sorry
+    ten times more than mildly; -log(p) grows without bound as p goes to 0. It is the
+    negative log-likelihood of the data (Bishop, Pattern Recognition and Machine
+    Learning, 2006, eq. 4.108). Softmax and logarithm together have a gradient that
+    says it all: (probability - target) / N.
+
+    >>> logits = Tensor([[0.0, 0.0], [0.0, 0.0]])    # the network knows nothing
+    >>> loss = cross_entropy(logits, [0, 1])
+    >>> loss.backward()
+    >>> np.isclose(loss.data, np.log(2)).item(), logits.grad.tolist()
+    (True, [[-0.25, 0.25], [0.25, -0.25]])
+    >>> cross_entropy(logits, [[1.0, 0.0], [0.0, 1.0]]).item() == loss.item()
+    True
+    """
+    logits = Tensor._constant(logits, None)
+    x = logits.data
+    t = targets.data if isinstance(targets, Tensor) else np.asarray(targets)
+    if x.ndim == 0 or x.size == 0 or t.shape not in (x.shape, x.shape[:-1]):
+        raise ValueError(
+            "cross_entropy needs logits (..., C), at least one, and labels (...) or "
+            f"probabilities (..., C); got {x.shape} and {t.shape}"
+        )
+    count = x.size // x.shape[-1]
+    z, e, total = Tensor._exponentials(x, -1)
+    if t.ndim == x.ndim:
+        t = Tensor._floats(t, x.dtype).astype(x.dtype, copy=False)
+        if not (t.min() >= 0 and t.max() <= 1):
+            raise ValueError("cross_entropy: probabilities must lie between 0 and 1")
+        value = (t * (np.log(total) - z)).sum() / count
+
+        def gradient(g):
+            return (e / total * t.sum(axis=-1, keepdims=True) - t) * (g / count)
+    else:
+        if t.dtype.kind not in "iub":
+            raise TypeError(f"cross_entropy: labels must be integers, got {t.dtype}")
+        if t.min() < 0 or t.max() >= x.shape[-1]:
+            raise ValueError(
+                f"cross_entropy: labels must lie in 0...{x.shape[-1] - 1}, got {t.min()}"
+                f"...{t.max()}"
+            )
+        right = np.arange(count), t.reshape(-1).astype(np.intp)
+        value = (np.log(total.reshape(-1)) - z.reshape(count, -1)[right]).sum() / count
+
+        def gradient(g):
+            p = (e / total).reshape(count, -1)
+            p[right] -= 1
+            return p.reshape(x.shape) * (g / count)
+
+    return Tensor.from_op(value.astype(x.dtype), "cross_entropy", (logits, gradient))
+
+
+# ======================================================================================
+# 7  Checking and seeing
+#
+# How do we know that a derivative is right? By trying, as in the introduction: move one
+# number by eps both ways and watch the result. It is slow and only nearly exact, but it
+# knows nothing of our formulas, so it cannot share their mistakes.
+
+
+def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
+    """Does `backward` through `f(*inputs)` agree with central differences?
+
+    `inputs` are float64 Tensors (otherwise a TypeError or ValueError: float32 is too
+    coarse for small differences); those that need no gradient are left out. True if
+    for each element |backward - numeric| <= atol + rtol * |numeric|, otherwise an
+    AssertionError that names the input, the element and both numbers. A result of
+    several elements is weighted by a fixed random direction and summed. Every `grad`
+    and `data` is left as it was.
+
+    >>> gradcheck(lambda x, y: (x * y).tanh(), Tensor([0.5, 1.0]), Tensor([[2.0], [3.0]]))
+    True
+
+    Break a rule and see whether it notices:
+
+    >>> def double(x):
+    ...     return Tensor.from_op(2 * x.data, "double", (x, lambda g: g * 3))
+    >>> gradcheck(double, Tensor(1.0))
+    Traceback (most recent call last):
+    ...
+    AssertionError: input 0, element (): backward gives 3, central differences give 2
+    """
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"gradcheck: input {i} must be a Tensor, not {type(x).__name__}")
+        if x.dtype != np.float64:
+            raise ValueError(f"gradcheck: input {i} must be float64, not {x.dtype}")
+    out = f(*inputs)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"gradcheck: f must return a Tensor, not {type(out).__name__}")
+    direction = np.ones(out.shape)
+    if out.size != 1:
+        direction = np.random.default_rng(0).normal(size=out.shape)
+    gradients = out._gradients(direction.astype(out.dtype)) if out.requires_grad else {}
+
+    def moved(x, index, value):  # the result with one element of x set to value
+        before = x.data[index]
+        x.data[index] = value
+        try:
+            with no_grad():
+                return float((f(*inputs).data * direction).sum())
+        finally:
+            x.data[index] = before
+
+    for i, x in enumerate(inputs):
+        exact = gradients.get(x, np.zeros(x.shape))
+        for index in np.ndindex(x.shape) if x.requires_grad else ():
+            at = x.data[index]
+            numeric = (moved(x, index, at + eps) - moved(x, index, at - eps)) / (2 * eps)
+            if not abs(exact[index] - numeric) <= atol + rtol * abs(numeric):
+                raise AssertionError(
+                    f"input {i}, element {index}: backward gives {exact[index]:.6g}, "
+                    f"central differences give {numeric:.6g}"
+                )
+    return True
+
+
+def to_dot(tensor, names=None):
+    """The graph behind `tensor` as text in the DOT language of Graphviz.
+
+    Boxes are data that you made, ellipses are operations; each shows its shape and, if
+    it has at most four elements, its data and gradient. Constants are not part of the
+    graph. `names` is a dict {name: tensor} of names to show, for example
+    `dict(model.named_parameters())`. To see the picture, paste the text into an online
+    Graphviz viewer or write it to a file and run `dot -Tsvg graph.dot -o graph.svg`.
+
+    >>> a, b = Tensor(2.0), Tensor(3.0)
+    >>> c = a * b
+    >>> c.backward()
+    >>> print(to_dot(c, names={"a": a, "b": b}))
+    digraph {
+      rankdir=LR
+      node [fontname="Helvetica", style=filled, fillcolor=white]
+      n0 [label="*\\n()\\ndata 6\\ngrad 1", shape=ellipse, fillcolor=lightyellow]
+      n1 [label="a\\n()\\ndata 2\\ngrad 3", shape=box, fillcolor=lightblue]
+      n1 -> n0
+      n2 [label="b\\n()\\ndata 3\\ngrad 2", shape=box, fillcolor=lightblue]
+      n2 -> n0
+    }
+    """
+    called = {id(t): name for name, t in (names or {}).items()}
+
+    def node(t):
+        rows = [called.get(id(t), "") + (" = " if id(t) in called and t.op else "") + t.op]
+        rows = [row or "leaf" for row in rows] + [str(t.shape)]
+        for kind, array in ("data", t.data), ("grad", t.grad):
+            if array is not None and array.size <= 4:
+                rows.append(f"{kind} " + ", ".join(f"{x:.4g}" for x in array.ravel()))
+        label = "\\n".join(row.replace("\\", "\\\\").replace('"', '\\"') for row in rows)
+        look = "ellipse, fillcolor=lightyellow" if t._inputs else "box, fillcolor=lightblue"
+        return f'  n{ids[t]} [label="{label}", shape={look}]'
+
+    ids = {tensor: 0}
+    lines, stack = [node(tensor)], [tensor]
+    while stack:
+        t = stack.pop()
+        for source, _ in t._inputs:
+            if source not in ids:
+                ids[source] = len(ids)
+                lines.append(node(source))
+                stack.append(source)
+            lines.append(f"  n{ids[source]} -> n{ids[t]}")
+    head = ["digraph {", "  rankdir=LR"]
+    head.append('  node [fontname="Helvetica", style=filled, fillcolor=white]')
+    return "\n".join(head + lines + ["}"])
+
+
+# ======================================================================================
+# 8  Modules: from a neuron to a network
+#
+# A module is a function with parameters inside. Everything that trains, saves or counts
+# needs to find those parameters, however deep they are buried in modules that hold
+# modules. So there is one way to walk through a module, and all else is built on it.
+
+
+def _walk(value, name, seen):
+    """(name, member) for each Tensor, array and Module in `value`, each only once."""
+    if id(value) in seen:
+        return
+    children = ()
+    if isinstance(value, Module):
+        children = vars(value).items()
+    elif isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, (list, tuple)):
+        children = enumerate(value)
+    elif not isinstance(value, (Tensor, np.ndarray)):
+        return
+    seen.add(id(value))
+    if not isinstance(value, (dict, list, tuple)):
+        yield name, value
+    for key, child in children:
+        yield from _walk(child, f"{name}.{key}" if name else str(key), seen)
+
+
+def _load(slots, state):
+    """Copy the arrays of `state` into those of `slots`: all of them, or none."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"expected a dict of arrays or np.load(path), got {type(state).__name__}")
+    missing, unknown = sorted(set(slots) - set(state)), sorted(set(state) - set(slots))
+    if missing or unknown:
+        raise KeyError(f"the state is of something else: missing {missing}, unknown {unknown}")
+    new = {name: np.array(state[name]) for name in slots}
+    for name, array in new.items():
+        if array.shape != slots[name].shape:
+            raise ValueError(f"{name} has shape {array.shape}, expected {slots[name].shape}")
+        if not np.can_cast(array.dtype, slots[name].dtype, "same_kind"):
+            raise TypeError(f"{name} holds {array.dtype}, expected {slots[name].dtype}")
+    for name, array in new.items():
+        slots[name][...] = array
+
+
+class Module:
+    """The base of every layer and network, also of yours.
+
+    Assign Tensors, arrays, Modules, or lists and dicts of them to attributes and write
+    `forward`; calling the module calls it. Tensors that require gradients are its
+    parameters. Arrays are state that is saved but not trained. There is no need to call
+    `super().__init__()`.
+
+    >>> class Affine(Module):
+    ...     def __init__(self):
+    ...         self.scale = Tensor([1.0, 2.0])
+    ...         self.shift = Tensor(0.5)
+    ...     def forward(self, x):
+    ...         return x * self.scale + self.shift
+    >>> model = Affine()
+    >>> model(np.array([1.0, 1.0])).data.tolist()
+    [1.5, 2.5]
+    >>> [(name, p.shape) for name, p in model.named_parameters()]
+    [('scale', (2,)), ('shift', ())]
+    """
+
+    training = True
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    def forward(self, *args, **kwargs):
+        """What the module computes: yours to write.
+
+        >>> Module()(1.0)
+        Traceback (most recent call last):
+        ...
+        NotImplementedError: Module has no forward method
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def named_parameters(self):
+        """[(name, Tensor)] of all parameters, in order of definition, each once.
+
+        A tensor with two names (tied weights) appears under its first.
+
+        >>> [name for name, p in MLP(2, [3, 1]).named_parameters()]
+        ['layers.0.W', 'layers.0.b', 'layers.1.W', 'layers.1.b']
+        """
+        return [
+            (name, member)
+            for name, member in _walk(self, "", set())
+            if isinstance(member, Tensor) and member.requires_grad and not member._inputs
+        ]
+
+    def parameters(self):
+        """The parameters as a list: what an optimizer asks for.
+
+        >>> sum(p.size for p in MLP(2, [3, 1]).parameters())    # (2*3 + 3) + (3*1 + 1)
+        13
+        """
+        return [p for _, p in self.named_parameters()]
+
+    def zero_grad(self):
+        """Forget the gradients: set every parameter's `grad` to None.
+
+        >>> model = Layer(1, 1)
+        >>> model([1.0]).sum().backward()
+        >>> model.zero_grad()
+        >>> model.W.grad is None
+        True
+        """
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode=True):
+        """Switch this module and those within to training (or not); returns it.
+
+        >>> model = Sequential(Dropout(0.5), Dropout(0.25))
+        >>> model.eval().training, model.layers[0].training, model.train().training
+        (False, False, True)
+        """
+        for _, member in _walk(self, "", set()):
+            if isinstance(member, Module):
+                member.training = bool(mode)
+        return self
+
+    def eval(self):
+        """Switch to evaluation: `train(False)`. Chapter 9 says what differs.
+
+        >>> MLP(2, [1]).eval().training
+        False
+        """
+        return self.train(False)
+
+    def _slots(self):
+        return {
+            name: member.data if isinstance(member, Tensor) else member
+            for name, member in _walk(self, "", set())
+            if isinstance(member, np.ndarray) or isinstance(member, Tensor) and not member._inputs
+        }
+
+    def state_dict(self):
+        """{name: array}, copies of all that a trained model consists of.
+
+        >>> sorted(BatchNorm1d(4).state_dict())
+        ['beta', 'gamma', 'running_mean', 'running_var']
+
+        NumPy's own format saves and loads it. No pickle is involved, so a model file
+        from a stranger cannot run code on your machine.
+
+        >>> import io
+        >>> file = io.BytesIO()                     # or a path such as "model.npz"
+        >>> trained, fresh = Layer(2, 1, rng=1), Layer(2, 1, rng=2)
+        >>> np.savez(file, **trained.state_dict())
+        >>> _ = file.seek(0)
+        >>> fresh.load_state_dict(np.load(file))
+        >>> bool(np.all(fresh.W.data == trained.W.data))
+        True
+        """
+        return {name: array.copy() for name, array in self._slots().items()}
+
+    def load_state_dict(self, state):
+        """Copy `state`, a dict of arrays or `np.load(path)`, into this model, in place.
+
+        A KeyError for missing or unknown names, a ValueError for another shape, a
+        TypeError for data of another kind; then nothing has changed.
+
+        >>> Layer(2, 1).load_state_dict({"W": np.zeros((3, 1)), "b": np.zeros(1)})
+        Traceback (most recent call last):
+        ...
+        ValueError: W has shape (3, 1), expected (2, 1)
+        """
+        _load(self._slots(), state)
+
+
+def _tensor(x, dtype=None):
+    """What a module was called with, as a Tensor. Lists of Tensors are stacked."""
+    if isinstance(x, (list, tuple)) and Tensor._holds_tensor(x):
+        x = stack([_tensor(item, dtype) for item in x])
+    return Tensor._constant(x, dtype)
+
+
+# How large should the first, random weights be? A neuron sums nin products. If inputs
+# have variance 1 and weights variance s, the sum has variance nin * s. With s = 1, a few
+# layers multiply the signal to absurd sizes; with a tiny s they extinguish it. So s =
+# 1 / nin keeps the variance (LeCun et al., Efficient BackProp, 1998, eq. 16; Glorot and
+# Bengio, 2010, sec. 4.2). ReLU sets half of the values to zero and halves the variance,
+# so it needs s = 2 / nin (He et al., Delving Deep into Rectifiers, 2015, eq. 10). Why
+# random at all? Neurons that start equal get equal gradients and stay equal forever.
+
+
+def _activation(nonlin, nin):
+    """The function that `nonlin` stands for, or None, and the initial weights' scale."""
+    if nin < 1:
+        raise ValueError(f"a neuron needs at least one input, got {nin}")
+    if nonlin is True:
+        nonlin = Tensor.relu
+    if not nonlin:
+        nonlin = None
+    elif not callable(nonlin):
+        raise TypeError(f"nonlin must be True, False, None or a function, got {nonlin!r}")
+    return nonlin, np.sqrt((2 if nonlin is Tensor.relu else 1) / nin)
+
+
+class Neuron(Module):
+    """A weighted sum of its inputs, bent by a curve: x @ w + b, then `nonlin`.
+
+    The weights `w` (nin,) say what it looks for in the input, the bias `b` () how
+    easily it is satisfied. `nonlin`: True is ReLU; False or None leaves the sum as it
+    is (linear); or any function of a Tensor, such as Tensor.tanh. `rng` is None, an int
+    seed or a np.random.Generator.
+
+    >>> neuron = Neuron(2, nonlin=False)
+    >>> neuron.w.data[:] = [2.0, -1.0]
+    >>> neuron([3.0, 4.0]).item()                       # one example: (2,) -> ()
+    2.0
+    >>> neuron(np.ones((5, 2))).shape                   # a batch: (5, 2) -> (5,)
+    (5,)
+    """
+
+    def __init__(self, nin, nonlin=True, rng=None):
+        self.nonlin, scale = _activation(nonlin, nin)
+        self.w = Tensor(np.random.default_rng(rng).normal(0, scale, nin))
+        self.b = Tensor(0.0)
+
+    def forward(self, x):
+        out = _tensor(x, self.w.dtype) @ self.w + self.b
+        return self.nonlin(out) if self.nonlin else out
+
+
+class Layer(Module):
+    """`nout` neurons that look at the same input: x @ W + b, then `nonlin`.
+
+    Their weight vectors are the columns of one matrix `W` (nin, nout), their biases
+    stand in `b` (nout,). So the whole layer is one matrix product, and NumPy computes
+    all neurons for all examples at once: (N, nin) -> (N, nout). `dtype` is np.float64
+    or np.float32; for the rest see Neuron.
+
+    >>> layer = Layer(3, 2, rng=0)
+    >>> x = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])
+    >>> layer(x).shape
+    (2, 2)
+
+    What the neurons say one by one, stacked, is what the layer says:
+
+    >>> one_by_one = stack([neuron(x) for neuron in layer.neurons], axis=1)
+    >>> np.allclose(one_by_one.data, layer(x).data)
+    True
+    """
+
+    def __init__(self, nin, nout, nonlin=True, rng=None, dtype=np.float64):
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be np.float32 or np.float64, got {dtype}")
+        if nout < 1:
+            raise ValueError(f"a layer needs at least one neuron, got {nout}")
+        self.nonlin, scale = _activation(nonlin, nin)
+        W = np.random.default_rng(rng).normal(0, scale, (nin, nout))
+        self.W = Tensor(W.astype(dtype))
+        self.b = Tensor(np.zeros(nout, dtype))
+
+    def forward(self, x):
+        out = _tensor(x, self.W.dtype) @ self.W + self.b
+        return self.nonlin(out) if self.nonlin else out
+
+    @property
+    def neurons(self):
+        """The layer as a list of Neurons that share its memory: change one, change both."""
+        neurons = [Neuron.__new__(Neuron) for _ in self.b.data]
+        for i, neuron in enumerate(neurons):
+            neuron.nonlin = self.nonlin
+            # Basic indexing makes views. The dots keep b[i] one, instead of a copy.
+            neuron.w, neuron.b = self.W.detach()[:, i], self.b.detach()[i, ...]
+            neuron.w.requires_grad = neuron.b.requires_grad = True
+        return neurons
+
+
+class Sequential(Module):
+    """Modules, or functions of a Tensor, one after the other.
+
+    >>> model = Sequential(Layer(2, 3, nonlin=None, rng=0), Tensor.tanh)
+    >>> model([[1.0, 2.0]]).shape
+    (1, 3)
+    """
+
+    def __init__(self, *layers):
+        for layer in layers:
+            if not callable(layer):
+                raise TypeError(f"Sequential takes modules and functions, not {layer!r}")
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x if isinstance(layer, Module) else _tensor(x))
+        return x
+
+
+class MLP(Sequential):
+    """A multi-layer perceptron: Layers in a stack, the last one linear.
+
+    `nin` inputs, then a layer of each size in `nouts`. The last layer's neurons give
+    one score for each class, and scores may have any sign and size: hence no ReLU.
+
+    >>> model = MLP(64, [32, 10], rng=0)
+    >>> model(np.zeros((5, 64))).shape
+    (5, 10)
+    >>> MLP(2, [3, 1], dtype=np.float32)(np.ones(2)).shape
+    (1,)
+    """
+
+    def __init__(self, nin, nouts, nonlin=True, rng=None, dtype=np.float64):
+        rng = np.random.default_rng(rng)
+        sizes = [nin, *nouts]
+        last = len(nouts) - 1
+        super().__init__(
+            *[
+                Layer(a, b, nonlin if i < last else False, rng, dtype)
+                for i, (a, b) in enumerate(zip(sizes, sizes[1:]))
+            ]
+        )
+
+
+# ======================================================================================
+# 9  Training differs from evaluation
+#
+# The two modules of this chapter behave differently while the network learns and when
+# it is used. `model.train()` and `model.eval()` switch all modules within a model.
+# Forgetting `eval()` is the classic mistake: answers then depend on chance, or on which
+# other examples happen to be in the batch.
+
+
+class Dropout(Module):
+    """Sets each element to 0 with probability `p`, anew in every call; in training only.
+
+    A network could learn to trust one neuron for everything. If any neuron may be
+    absent, it has to spread what it knows (Srivastava et al., Dropout, 2014, sec. 4).
+    `p` in 0...1 is the probability to drop, otherwise a ValueError.
+
+    The elements that stay are divided by 1 - p. Otherwise a sum over many of them would
+    be smaller in training than in evaluation, and later layers would see numbers they
+    were not trained for:
+
+    >>> x = np.ones(10_000)
+    >>> dropout = Dropout(0.75, rng=0)
+    >>> sorted(set(dropout(x).data.tolist()))
+    [0.0, 4.0]
+    >>> abs(dropout(x).mean().item() - 1) < 0.1         # not 0.25
+    True
+    >>> dropout.eval()(x).mean().item()
+    1.0
+    """
+
+    def __init__(self, p=0.5, rng=None):
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p is a probability, 0 <= p <= 1, got {p}")
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x):
+        x = _tensor(x)
+        if not self.training or self.p == 0:
+            return x
+        kept = self.rng.random(x.shape, dtype=np.float32) >= self.p
+        scale = 1 / (1 - self.p) if self.p < 1 else 0.0
+        return x * (kept * x.dtype.type(scale))
+
+
+class BatchNorm1d(Module):
+    """Brings every feature to mean 0 and variance 1, then rescales: gamma * x + beta.
+
+    Each layer learns on what the layers before it produce, and that keeps moving as
+    they learn. Normalising every feature over the batch holds it still (Ioffe and
+    Szegedy, Batch Normalization, 2015, algorithm 1). The learned `gamma` and `beta`
+    (C,) let the network undo that where it should.
+
+    Takes (N, C), or (N, C, L) and then normalises over N and L. A ValueError for other
+    shapes, and in training for a single value per feature, which has no variance.
+    `eps` is added to the variance, so that a constant feature divides by no zero.
+
+    In evaluation one example must not depend on its neighbours. So training keeps
+    running averages of mean and (unbiased) variance, and evaluation uses those.
+    `momentum` is the weight of the new batch in them, as in PyTorch.
+
+    >>> bn = BatchNorm1d(1, momentum=0.5, eps=0.0)
+    >>> bn(np.array([[1.0], [3.0]])).data.tolist()      # mean 2, variance 1
+    [[-1.0], [1.0]]
+    >>> bn.running_mean.tolist(), bn.running_var.tolist()   # 0.5 * old + 0.5 * new
+    ([1.0], [1.5])
+    >>> bn.eval()(np.array([[1.0]])).data.tolist()      # a batch of one is fine now
+    [[0.0]]
+    """
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, dtype=np.float64):
+        self.eps, self.momentum = eps, momentum
+        self.gamma, self.beta = Tensor(np.ones(num_features, dtype)), Tensor(np.zeros(num_features, dtype))
+        self.running_mean, self.running_var = np.zeros(num_features, dtype), np.ones(num_features, dtype)
+
+    def forward(self, x):
+        x = _tensor(x, self.gamma.dtype)
+        if x.ndim not in (2, 3) or x.shape[1] != self.gamma.size:
+            raise ValueError(
+                f"BatchNorm1d: expected (N, {self.gamma.size}) or (N, {self.gamma.size}, L), got {x.shape}"
+            )
+        shape = (-1, 1) if x.ndim == 3 else (-1,)
+        if self.training:
+            x = self._normalised(x)
+        else:
+            mean = self.running_mean.reshape(shape)
+            x = (x - mean) / np.sqrt(self.running_var.reshape(shape) + self.eps)
+        return x * self.gamma.reshape(shape) + self.beta.reshape(shape)
+
+    def _normalised(self, x):
+        a, axes = x.data, (0, 2)[: x.ndim - 1]
+        n = a.size // self.gamma.size
+        if n < 2:
+            raise ValueError(f"BatchNorm1d: training needs 2 values per feature, got {x.shape}")
+        mean = a.mean(axis=axes, keepdims=True)
+        centred = a - mean
+        var = (centred * centred).mean(axis=axes, keepdims=True)
+        slope = 1 / np.sqrt(var + self.eps)
+        value = centred * slope
+
+        def gradient(g):
+            # Moving one element also moves the mean and the variance it is measured by.
+            # That takes away what g has in common with a constant and with `value`.
+            common = g.mean(axis=axes, keepdims=True)
+            along = (g * value).mean(axis=axes, keepdims=True)
+            return slope * (g - common - value * along)
+
+        self.running_mean += self.momentum * (mean.reshape(-1) - self.running_mean)
+        self.running_var += self.momentum * (var.reshape(-1) * (n / (n - 1)) - self.running_var)
+        return Tensor.from_op(value, "batchnorm", (x, gradient))
+
+
+# ======================================================================================
+# 10  Optimizers
+#
+# The gradient says in which direction the loss grows fastest; an optimizer decides how
+# to step against it. Its rules act on each number alone, whichever parameter the number
+# stands in. So we lay all gradients end to end in one long vector and apply the rule
+# once: for a small network, the number of NumPy calls is what costs time.
+
+
+class Optimizer:
+    """What all optimizers share. A subclass writes `update`, its rule.
+
+    `params` is a list of Tensors, such as `model.parameters()`. `lr`, the learning
+    rate, is the size of a step; you may assign to it between steps. `weight_decay`
+    adds weight_decay * p to the gradient of p: the slope of weight_decay / 2 * p**2,
+    which pulls weights that the data do not need towards 0 (L2 regularisation).
+
+    A parameter whose `grad` is None is skipped. A TypeError or ValueError for anything
+    but leaf Tensors, none at all, one of them twice, or a negative setting.
+
+    >>> class SignSGD(Optimizer):
+    ...     def update(self, g, t):
+    ...         return self.lr * np.sign(g)
+    >>> x = Tensor([3.0, -8.0])
+    >>> optimizer = SignSGD([x], lr=0.25)
+    >>> (x * x).sum().backward()
+    >>> optimizer.step()
+    >>> x.data.tolist()
+    [2.75, -7.75]
+    """
+
+    slots = ()  # names of the vectors that the rule keeps from step to step
+
+    def __init__(self, params, lr=1e-3, weight_decay=0.0):
+        if isinstance(params, Tensor):
+            raise TypeError("params must be a list of Tensors, not one Tensor: write [tensor]")
+        self.params = list(params)
+        if not self.params:
+            raise ValueError("no parameters to optimize; was a generator used up before?")
+        for p in self.params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"params must be Tensors, got {type(p).__name__}")
+            if p._inputs:
+                raise ValueError("cannot optimize the result of an operation, only leaves")
+        if len(set(self.params)) < len(self.params):
+            raise ValueError("the same parameter was given twice")
+        self._non_negative(lr=lr, weight_decay=weight_decay)
+        self.lr, self.weight_decay = lr, weight_decay
+        self._ends = np.cumsum([p.size for p in self.params]).tolist()
+        self._steps = np.zeros(len(self.params), np.int64)  # each parameter has its own count
+        dtype = np.result_type(*{p.dtype for p in self.params})
+        self._state = {name: np.zeros(self._ends[-1], dtype) for name in self.slots}
+
+    @staticmethod
+    def _non_negative(**settings):
+        for name, value in settings.items():
+            if not value >= 0:
+                raise ValueError(f"{name} must not be negative, got {value}")
+
+    def zero_grad(self):
+        """Forget the gradients: set every parameter's `grad` to None.
+
+        Gradients accumulate, so a step without this would use old ones again.
+
+        >>> x = Tensor(1.0)
+        >>> (x * x).backward()
+        >>> SGD([x]).zero_grad()
+        >>> x.grad is None
+        True
+        """
+        for p in self.params:
+            p.grad = None
+
+    def update(self, g, t, *state):
+        """The rule: what to subtract from the parameters, given their gradient `g`.
+
+        `g` is a vector, several parameters laid end to end; `t` counts their steps from
+        1; `state` are the vectors named in `slots`, to be changed in place.
+
+        >>> SGD([Tensor(0.0)], lr=0.5).update(np.array([2.0]), 1, np.zeros(1)).tolist()
+        [1.0]
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update method")
+
+    def step(self):
+        """Change every parameter that has a gradient, in place.
+
+        >>> x = Tensor(4.0)
+        >>> (x * x).backward()                      # dx = 8
+        >>> SGD([x], lr=0.25).step()
+        >>> x.item()
+        2.0
+        """
+        params, ends = self.params, self._ends
+        for p in params:
+            if p.grad is not None and np.shape(p.grad) != p.shape:
+                raise ValueError(f"a grad has shape {np.shape(p.grad)}, its parameter {p.shape}")
+        # Neighbours that share a step count are updated together: usually all of them.
+        groups = [i for i, p in enumerate(params) if p.grad is not None]
+        while groups:
+            first = last = groups.pop(0)
+            while groups and groups[0] == last + 1 and self._steps[first] == self._steps[last + 1]:
+                last = groups.pop(0)
+            run = params[first : last + 1]
+            g = np.concatenate([p.grad.ravel() for p in run])
+            if self.weight_decay:
+                g += self.weight_decay * np.concatenate([p.data.ravel() for p in run])
+            self._steps[first : last + 1] += 1
+            start = ends[first] - run[0].size
+            state = [vector[start : ends[last]] for vector in self._state.values()]
+            change = self.update(g, int(self._steps[first]), *state)
+            for p, end in zip(run, ends[first:]):
+                p.data -= change[end - start - p.size : end - start].reshape(p.shape)
+
+    def _slots(self):
+        slots = {"steps": self._steps}
+        for name, vector in self._state.items():
+            for i, (p, end) in enumerate(zip(self.params, self._ends)):
+                slots[f"{name}.{i}"] = vector[end - p.size : end].reshape(p.shape)
+        return slots
+
+    def state_dict(self):
+        """{name: array}, copies of all that the optimizer remembers from step to step.
+
+        Save it beside the model's to continue a training later, bit for bit.
+
+        >>> sorted(Adam([Tensor([1.0, 2.0])]).state_dict())
+        ['m.0', 'steps', 'v.0']
+        """
+        return {name: array.copy() for name, array in self._slots().items()}
+
+    def load_state_dict(self, state):
+        """Go on from a `state_dict()`; errors as in Module.load_state_dict.
+
+        >>> x = Tensor([1.0])
+        >>> SGD([x], momentum=0.9).load_state_dict(SGD([x], momentum=0.9).state_dict())
+        """
+        _load(self._slots(), state)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: p -= lr * g, with momentum if you like.
+
+    "Stochastic", as each batch gives only an estimate of the whole gradient. Momentum
+    averages that noise away: a velocity v = momentum * v + g takes the place of g. It
+    is a ball rolling downhill, which goes on where the slopes agree and calms down
+    where they alternate (Sutskever et al., On the Importance of Initialization and
+    Momentum, 2013, eq. 1; in PyTorch's form, where lr multiplies the velocity).
+
+    >>> x = Tensor(1.0)
+    >>> optimizer = SGD([x], lr=0.25, momentum=0.5)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (4 * x).backward()                      # the slope is 4 everywhere
+    ...     optimizer.step()                        # v = 4, then v = 0.5 * 4 + 4 = 6
+    >>> x.item()                                    # 1 - 0.25 * 4 - 0.25 * 6
+    -1.5
+    """
+
+    slots = ("velocity",)
+
+    def __init__(self, params, lr=1e-3, momentum=0.0, weight_decay=0.0):
+        self._non_negative(momentum=momentum)
+        super().__init__(params, lr, weight_decay)
+        self.momentum = momentum
+
+    def update(self, g, t, velocity):
+        if self.momentum:
+            velocity *= self.momentum
+            velocity += g
+            g = velocity
+        return self.lr * g
+
+
+class Adam(Optimizer):
+    """Adaptive moments: every parameter gets a step size of its own.
+
+    `m` averages the gradient (a momentum), `v` its square. The step m / sqrt(v) has a
+    size near lr whatever the units of the gradient: large slopes do not overshoot, small
+    ones do not stall (Kingma and Ba, Adam, 2015, algorithm 1).
+
+    `betas` are the weights of the old averages. Both averages start at 0 and so are too
+    small at first: after t steps the weights of what they saw sum to 1 - beta**t.
+    Dividing by that corrects the bias. `eps` is added to the root, in the units of a
+    gradient, so that a slope of 0 divides by no zero.
+
+    The first step shows it: m = 0.1 g and v = 0.001 g^2, corrected g and g^2, so x moves
+    by lr, whatever the slope.
+
+    >>> x = Tensor([1.0, 1.0])
+    >>> optimizer = Adam([x], lr=0.5)
+    >>> (x * [3.0, -1000.0]).sum().backward()
+    >>> optimizer.step()
+    >>> np.allclose(x.data, [0.5, 1.5])
+    True
+    """
+
+    slots = ("m", "v")
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+        self._non_negative(eps=eps)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be two numbers, 0 <= beta < 1, got {betas}")
+        super().__init__(params, lr, weight_decay)
+        self.betas, self.eps = tuple(betas), eps
+
+    def update(self, g, t, m, v):
+        beta1, beta2 = self.betas
+        m += (1 - beta1) * (g - m)
+        v += (1 - beta2) * (g * g - v)
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        return self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
+
+
+if __name__ == "__main__":
+    import doctest
+    import sys
+
+    failed, attempted = doctest.testmod()
+    print(f"{attempted - failed} of {attempted} examples passed")
+    sys.exit(failed > 0)
