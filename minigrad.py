@@ -93,9 +93,7 @@ def _unbroadcast(gradient, shape):
     stretched = tuple([axis for axis, (n, before) in both if n != before])
     total = np.add.reduce(gradient, axis=stretched, keepdims=True)
     if total.shape != padded:
-        raise ValueError(
-            f"gradient of shape {gradient.shape} for an input of shape {shape}"
-        )
+        raise ValueError(f"a gradient of {gradient.shape} for an input of {shape}")
     return total.reshape(shape)
 
 
@@ -170,10 +168,8 @@ class Tensor:
         if kind in "biu" or (dtype is not None and kind == "f" and array.ndim == 0):
             return array.astype(dtype or np.float64)
         if array.dtype.char not in "fd":
-            raise TypeError(
-                f"expected numbers of float32 or float64, got {type(data).__name__} of "
-                f"{array.dtype}; convert it first, as in np.asarray(x, np.float64)"
-            )
+            what = f"{type(data).__name__} of {array.dtype}"
+            raise TypeError(f"no numbers: {what}; try np.asarray(x, np.float64)")
         # Other byte orders, as in files from other machines, become this machine's.
         return array if array.dtype.isnative else array.astype(array.dtype.char)
 
@@ -328,16 +324,12 @@ class Tensor:
         [0.5, 0.25]
         """
         if not self.requires_grad:
-            raise RuntimeError(
-                "backward on a tensor that depends on no tensor with requires_grad=True"
-                " (or was computed under no_grad)"
-            )
+            why = "no input has requires_grad, or it was computed under no_grad"
+            raise RuntimeError(f"backward has nothing to differentiate: {why}")
         if gradient is None:
             if self.size != 1:
-                raise ValueError(
-                    f"backward on shape {self.shape} needs a gradient of that shape; "
-                    "did you mean .sum().backward() or .mean().backward()?"
-                )
+                hint = "did you mean .sum().backward() or .mean().backward()?"
+                raise ValueError(f"{self.shape} needs a gradient of its shape; {hint}")
             gradient = np.ones(self.shape, self.dtype)
         else:
             gradient = np.array(Tensor._floats(gradient), dtype=self.dtype)
@@ -424,13 +416,10 @@ class Tensor:
 
     def __array_function__(self, function, *_):
         name = function.__name__
-        instead = "a Tensor's own operators and methods"
-        if hasattr(Tensor, name) or name in __all__:
-            instead = f"minigrad's {name}"
-        raise TypeError(
-            f"np.{name} would lose the gradient: use {instead}, or pass t.data if that "
-            "is what you want"
-        )
+        instead = f"minigrad's {name}"
+        if not (hasattr(Tensor, name) or name in __all__):
+            instead = "a Tensor's own operators and methods"
+        raise TypeError(f"np.{name} loses the gradient: use {instead}, or pass t.data")
 
     # ==================================================================================
     # 3  Arithmetic
@@ -905,9 +894,8 @@ def mse_loss(prediction, target):
     prediction = Tensor._constant(prediction, None)
     shape = Tensor._floats(target).shape
     if prediction.shape != shape or prediction.size == 0:
-        raise ValueError(
-            f"mse_loss takes equal shapes, not empty, got {prediction.shape}, {shape}"
-        )
+        shapes = f"{prediction.shape} and {shape}"
+        raise ValueError(f"mse_loss takes equal shapes, not empty; got {shapes}")
     error = prediction - target
     return (error * error).mean()
 
@@ -916,24 +904,20 @@ def _targets(targets, shape):
     """The targets for scores of `shape` (..., C), checked: (N,) labels or (N, C)."""
     t = targets.data if isinstance(targets, Tensor) else np.asarray(targets)
     if not shape or 0 in shape or t.shape not in (shape, shape[:-1]):
-        raise ValueError(
-            "cross_entropy takes logits (..., C), not empty, and labels (...) or "
-            f"probabilities (..., C); got {shape} and {t.shape}"
-        )
+        what = "logits (..., C), not empty, and targets (...) or (..., C)"
+        raise ValueError(f"cross_entropy takes {what}; got {shape} and {t.shape}")
     if t.shape == shape:
         t = Tensor._floats(targets).reshape(-1, shape[-1])
         if not (t.min() >= 0 and t.max() <= 1):
-            raise ValueError("cross_entropy: probabilities must lie in 0...1")
+            raise ValueError(f"probabilities lie in 0...1, not {t.min()}...{t.max()}")
         return t
     if t.dtype.kind not in "iub":
-        raise TypeError(f"cross_entropy: labels must be integers, got {t.dtype}")
+        raise TypeError(f"labels must be integers, not {t.dtype}")
     t = t.reshape(-1).astype(np.intp, copy=False)
     # Read as unsigned, a negative label is huge: one look finds both mistakes.
     if t.view(np.uintp).max() >= shape[-1]:
-        raise ValueError(
-            f"cross_entropy: labels must lie in 0...{shape[-1] - 1}, got "
-            f"{t.min()}...{t.max()}"
-        )
+        given = f"{t.min()}...{t.max()}"
+        raise ValueError(f"labels must lie in 0...{shape[-1] - 1}, got {given}")
     return t
 
 
@@ -1019,7 +1003,9 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     out = f(*inputs)
     if not isinstance(out, Tensor):
         raise TypeError(f"gradcheck: f must return a Tensor, got {type(out).__name__}")
-    weights = np.random.default_rng(0).normal(size=out.shape) if out.size != 1 else 1.0
+    weights = np.ones(out.shape)
+    if out.size != 1:
+        weights = np.random.default_rng(0).normal(size=out.shape)
 
     def slope(x, index):
         before, results = x.data[index], []
@@ -1031,17 +1017,14 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
             x.data[index] = before
         return (results[0] - results[1]) / (2 * eps)
 
-    start = np.array(np.broadcast_to(weights, out.shape))
-    gradients = out._gradients(start) if out.requires_grad else {}
+    gradients = out._gradients(weights) if out.requires_grad else {}
     for i, x in enumerate(inputs):
         exact = gradients.get(x, np.zeros(x.shape))
         for index in np.ndindex(x.shape) if x.requires_grad else ():
             a, b = exact[index], slope(x, index)
             if not abs(a - b) <= atol + rtol * abs(b):
-                raise AssertionError(
-                    f"input {i}, element {index}: backward gives {a:.6g}, central "
-                    f"differences give {b:.6g}"
-                )
+                both = f"backward gives {a:.6g}, central differences give {b:.6g}"
+                raise AssertionError(f"input {i}, element {index}: {both}")
     return True
 
 
@@ -1060,8 +1043,8 @@ def to_dot(tensor, names=None):
     >>> print(to_dot(c, names={"a": a, "b": b}))
     digraph {
       rankdir=LR
-      node [fontname="Helvetica", style=filled]
-      n0 [label="*\\n()\\ndata 6\\ngrad 1", shape=ellipse, fillcolor=lightyellow]
+      node [fontname="Helvetica", style=filled, fillcolor=lightyellow]
+      n0 [label="*\\n()\\ndata 6\\ngrad 1"]
       n1 [label="a\\n()\\ndata 2\\ngrad 3", shape=box, fillcolor=lightblue]
       n1 -> n0
       n2 [label="b\\n()\\ndata 3\\ngrad 2", shape=box, fillcolor=lightblue]
@@ -1077,15 +1060,12 @@ def to_dot(tensor, names=None):
             if array is not None and array.size <= 4:
                 rows.append(f"{kind} " + ", ".join(f"{x:.4g}" for x in array.ravel()))
         label = "\\n".join(row.replace('"', r"\"") for row in rows)
-        look = "ellipse, fillcolor=lightyellow"
-        if not t._inputs:
-            look = "box, fillcolor=lightblue"
-        return f'  n{ids[t]} [label="{label}", shape={look}]'
+        look = "" if t._inputs else ", shape=box, fillcolor=lightblue"
+        return f'  n{ids[t]} [label="{label}"{look}]'
 
-    ids = {tensor: 0}
-    nodes = [tensor]
-    lines = ["digraph {", "  rankdir=LR", '  node [fontname="Helvetica", style=filled]']
-    lines.append(node(tensor))
+    ids, nodes = {tensor: 0}, [tensor]
+    style = 'fontname="Helvetica", style=filled, fillcolor=lightyellow'
+    lines = ["digraph {", "  rankdir=LR", f"  node [{style}]", node(tensor)]
     for t in nodes:
         for source, _ in t._inputs:
             if source not in ids:
@@ -1105,6 +1085,7 @@ def to_dot(tensor, names=None):
 
 
 def _check_range(low, high, **settings):
+    """A ValueError that names the setting, unless low <= setting <= high."""
     for name, value in settings.items():
         if not low <= value <= high:
             raise ValueError(f"{name} must lie in {low}...{high}, got {value}")
@@ -1168,20 +1149,16 @@ class Module:
         """(name, member) for each Tensor, array and Module in `value`, each once."""
         if id(value) in seen:
             return
-        children = ()
-        if isinstance(value, Module):
-            children = vars(value).items()
-        elif isinstance(value, dict):
-            children = value.items()
-        elif isinstance(value, (list, tuple)):
-            children = enumerate(value)
-        elif not isinstance(value, (Tensor, np.ndarray)):
-            return
         seen.add(id(value))
+        children = value if isinstance(value, dict) else {}
+        if isinstance(value, Module):
+            children = vars(value)
+        elif isinstance(value, (list, tuple)):
+            children = dict(enumerate(value))
         inner = isinstance(value, Tensor) and value._inputs  # a result kept to look at
         if isinstance(value, (Tensor, np.ndarray, Module)) and not inner:
             yield name, value
-        for key, child in children:
+        for key, child in children.items():
             yield from Module._walk(child, f"{name}.{key}" if name else str(key), seen)
 
     def named_parameters(self):
