@@ -1091,21 +1091,21 @@ def _check_range(low, high, **settings):
             raise ValueError(f"{name} must lie in {low}...{high}, got {value}")
 
 
-def _load(slots, state):
-    """Copy the arrays of `state` into those of `slots`: all of them, or none."""
+def _load(arrays, state):
+    """Copy the arrays of `state` into `arrays`, of the same names: all, or none."""
     if not isinstance(state, Mapping):
         raise TypeError(f"a state is a dict of arrays, not a {type(state).__name__}")
-    missing, unknown = sorted(slots.keys() - state), sorted(state.keys() - slots)
+    missing, unknown = sorted(arrays.keys() - state), sorted(state.keys() - arrays)
     if missing or unknown:
         raise KeyError(f"another model's state? missing {missing}, unknown {unknown}")
-    new = {name: np.array(state[name]) for name in slots}
-    for name, array in new.items():
-        if array.shape != slots[name].shape:
-            raise ValueError(f"{name} is {array.shape}, expected {slots[name].shape}")
-        if not np.can_cast(array.dtype, slots[name].dtype, "same_kind"):
-            raise TypeError(f"{name} is {array.dtype}, expected {slots[name].dtype}")
-    for name, array in new.items():
-        slots[name][...] = array
+    new = {name: np.array(state[name]) for name in arrays}
+    for name, array in arrays.items():
+        if array.shape != new[name].shape:
+            raise ValueError(f"{name} is {new[name].shape}, expected {array.shape}")
+        if not np.can_cast(new[name].dtype, array.dtype, "same_kind"):
+            raise TypeError(f"{name} is {new[name].dtype}, expected {array.dtype}")
+    for name, array in arrays.items():
+        array[...] = new[name]
 
 
 class Module:
@@ -1215,7 +1215,7 @@ class Module:
         """
         return self.train(False)
 
-    def _slots(self):
+    def _arrays(self):
         return {
             name: member.data if isinstance(member, Tensor) else member
             for name, member in Module._walk(self, "", set())
@@ -1240,7 +1240,7 @@ class Module:
         >>> bool(np.all(fresh.W.data == trained.W.data))
         True
         """
-        return {name: array.copy() for name, array in self._slots().items()}
+        return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state):
         """Copy `state`, a dict of arrays or `np.load(path)`, into this model, in place.
@@ -1253,7 +1253,7 @@ class Module:
         ...
         ValueError: W is (3, 1), expected (2, 1)
         """
-        _load(self._slots(), state)
+        _load(self._arrays(), state)
 
 
 def _tensor(x, dtype=None):
@@ -1283,6 +1283,7 @@ def _activation(nonlin, nin):
 
 
 def _float_dtype(dtype):
+    """`dtype`, or a TypeError: a network of integers could not learn."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"dtype must be np.float32 or np.float64, got {dtype}")
     return np.dtype(dtype)
@@ -1396,14 +1397,9 @@ class MLP(Sequential):
     def __init__(self, nin, nouts, nonlin=True, rng=None, dtype=np.float64):
         _check_range(1, np.inf, nouts=len(nouts))
         rng = np.random.default_rng(rng)
-        sizes = [nin, *nouts]
-        last = len(nouts) - 1
-        super().__init__(
-            *[
-                Layer(a, b, nonlin if i < last else False, rng, dtype)
-                for i, (a, b) in enumerate(zip(sizes, sizes[1:]))
-            ]
-        )
+        nonlins = [nonlin] * (len(nouts) - 1) + [False]
+        sizes = zip([nin, *nouts], nouts, nonlins)
+        super().__init__(*[Layer(a, b, curve, rng, dtype) for a, b, curve in sizes])
 
 
 # ======================================================================================
@@ -1552,7 +1548,7 @@ class Optimizer:
     [2.75, -7.75]
     """
 
-    slots = ()  # names of the vectors that the rule keeps from step to step
+    buffers = ()  # names of the vectors that the rule keeps from step to step
 
     def __init__(self, params, lr=1e-3, weight_decay=0.0):
         if isinstance(params, (Tensor, Module)):
@@ -1572,7 +1568,8 @@ class Optimizer:
         self._starts = [0, *np.cumsum([p.size for p in self.params]).tolist()]
         self._steps = np.zeros(len(self.params), np.int64)  # of each parameter
         dtype = np.result_type(*{p.dtype for p in self.params})
-        self._state = {name: np.zeros(self._starts[-1], dtype) for name in self.slots}
+        size = self._starts[-1]
+        self._buffers = {name: np.zeros(size, dtype) for name in self.buffers}
 
     def zero_grad(self):
         """Forget the gradients: set every parameter's `grad` to None.
@@ -1588,11 +1585,11 @@ class Optimizer:
         for p in self.params:
             p.grad = None
 
-    def update(self, g, t, *state):
+    def update(self, g, t, *buffers):
         """The rule: what to subtract from the parameters, given their gradient `g`.
 
         `g` is a vector, several parameters laid end to end; `t` counts their steps from
-        1; `state` are the vectors named in `slots`, to be changed in place.
+        1; the vectors named in `buffers` follow, to be changed in place.
 
         >>> SGD([Tensor(0.0)], lr=0.5).update(np.array([2.0]), 1, np.zeros(1)).tolist()
         [1.0]
@@ -1635,19 +1632,19 @@ class Optimizer:
         # in the processor's cache, instead of coming from memory a dozen times.
         for a in range(begin, end, 16384):
             b = min(a + 16384, end)
-            state = [vector[a:b] for vector in self._state.values()]
+            buffers = [vector[a:b] for vector in self._buffers.values()]
             piece = g[a - begin : b - begin]
-            piece[:] = self.update(piece, t, *state)  # g now holds the changes
+            piece[:] = self.update(piece, t, *buffers)  # g now holds the changes
         self._steps[first:last] = t
         for p, a, b in zip(params, starts, starts[1:]):
             p.data -= g[a - begin : b - begin].reshape(p.data.shape)
 
-    def _slots(self):
-        slots = {"steps": self._steps}
-        for name, vector in self._state.items():
+    def _arrays(self):
+        arrays = {"steps": self._steps}
+        for name, vector in self._buffers.items():
             for i, (p, start) in enumerate(zip(self.params, self._starts)):
-                slots[f"{name}.{i}"] = vector[start : start + p.size].reshape(p.shape)
-        return slots
+                arrays[f"{name}.{i}"] = vector[start : start + p.size].reshape(p.shape)
+        return arrays
 
     def state_dict(self):
         """{name: array}, copies of all that the optimizer remembers from step to step.
@@ -1657,7 +1654,7 @@ class Optimizer:
         >>> sorted(Adam([Tensor([1.0, 2.0])]).state_dict())
         ['m.0', 'steps', 'v.0']
         """
-        return {name: array.copy() for name, array in self._slots().items()}
+        return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state):
         """Go on from a `state_dict()`; errors as in Module.load_state_dict.
@@ -1665,7 +1662,7 @@ class Optimizer:
         >>> x = Tensor([1.0])
         >>> SGD([x], momentum=0.9).load_state_dict(SGD([x], momentum=0.9).state_dict())
         """
-        _load(self._slots(), state)
+        _load(self._arrays(), state)
 
 
 class SGD(Optimizer):
@@ -1687,7 +1684,7 @@ class SGD(Optimizer):
     -1.5
     """
 
-    slots = ("velocity",)
+    buffers = ("velocity",)
 
     def __init__(self, params, lr=1e-3, momentum=0.0, weight_decay=0.0):
         super().__init__(params, lr, weight_decay)
@@ -1725,7 +1722,7 @@ class Adam(Optimizer):
     True
     """
 
-    slots = ("m", "v")
+    buffers = ("m", "v")
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(params, lr, weight_decay)
