@@ -410,8 +410,9 @@ class Tensor:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         names = dict(add="add", subtract="sub", multiply="mul", divide="truediv",
                      power="pow", matmul="matmul")  # fmt: skip
-        if ufunc.__name__ in names and not isinstance(inputs[0], Tensor) and not kwargs:
-            return getattr(self, f"__r{names[ufunc.__name__]}__")(inputs[0])
+        operator = names.get(ufunc.__name__) if method == "__call__" else None
+        if operator and not kwargs and not isinstance(inputs[0], Tensor):
+            return getattr(self, f"__r{operator}__")(inputs[0])
         return self.__array_function__(ufunc)
 
     def __array_function__(self, function, *_):
