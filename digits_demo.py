@@ -87,7 +87,7 @@ def main(argv=None):
     add("--seed", type=int, default=0, help="of all that is random (0)")
     add("--optimizer", choices=["adam", "sgd"], default="adam", help="(adam)")
     add("--save", metavar="FILE", help="write the trained network and its seed (npz)")
-    add("--load", metavar="FILE", help="evaluate a saved network, train nothing")
+    add("--load", metavar="FILE", help="evaluate a saved network (its seed, no training)")
     args = parser.parse_args(argv)
     if args.lr is None:
         args.lr = 0.02 if args.optimizer == "adam" else 0.1
@@ -101,7 +101,8 @@ def main(argv=None):
     model.seed = np.array(args.seed, np.uint32)  # any array in a model is saved with it
     try:
         if args.load is not None:
-            model.load_state_dict(np.load(args.load))
+            with np.load(args.load) as state:
+                model.load_state_dict(state)
         if args.save is not None:
             open(args.save, "ab").close()  # better to fail now than after the training
     except Exception as error:  # a file can be wrong in many ways
@@ -119,10 +120,10 @@ def main(argv=None):
         if args.optimizer == "sgd":
             optimizer = SGD(model.parameters(), lr=args.lr, momentum=0.9)
         x, y = x[: args.samples], y[: args.samples]  # the split has shuffled them
-        for loss in train(model, optimizer, x, y, args.epochs, args.batch_size, rng):
+        results = train(model, optimizer, x, y, args.epochs, args.batch_size, rng)
+        for n, loss in enumerate(results, start=1):
             losses.append(loss)
             acc = np.mean(predict(model, x_val).argmax(axis=1) == y_val)
-            n = len(losses)
             print(f"Epoch {n:2}  TrainLoss {loss:.4f}  ValAcc {acc:.2%}", flush=True)
     if args.save is not None:
         with open(args.save, "wb") as file:
