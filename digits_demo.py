@@ -87,10 +87,9 @@ def main(argv=None):
     add("--seed", type=int, default=0, help="of all that is random (0)")
     add("--optimizer", choices=["adam", "sgd"], default="adam", help="(adam)")
     add("--save", metavar="FILE", help="write the trained network and its seed (npz)")
-    add("--load", metavar="FILE", help="evaluate a saved network (its seed, no training)")
+    add("--load", metavar="FILE", help="evaluate a saved network, train nothing")
     args = parser.parse_args(argv)
-    if args.lr is None:
-        args.lr = 0.02 if args.optimizer == "adam" else 0.1
+    args.lr = {"adam": 0.02, "sgd": 0.1}[args.optimizer] if args.lr is None else args.lr
     limits = {"samples": (2, 1437), "batch_size": (2, 1437), "seed": (0, 2**32 - 1)}
     for name, (low, high) in {"epochs": (1, 9999), "lr": (1e-9, 10), **limits}.items():
         if not low <= getattr(args, name) <= high:
