@@ -57,7 +57,7 @@ gives. The file needs Python 3.9 and NumPy 1.24 or newer. You may copy it into a
 project; running it (`python minigrad.py`) checks every example that you read in it.
 """
 import contextlib
-import threading
+import contextvars
 from collections.abc import Mapping
 
 import numpy as np
@@ -112,13 +112,8 @@ def _unbroadcast(gradient, shape):
 # reference cycles, and Python frees all of it the moment you drop the final result.
 
 
-class _Mode(threading.local):
-    """Whether operations are being recorded: one switch for each thread."""
-
-    recording = True
-
-
-_mode = _Mode()
+# Whether operations are being recorded: a variable of which each thread has its own.
+_recording = contextvars.ContextVar("recording", default=True)
 
 
 class Tensor:
@@ -207,14 +202,15 @@ class Tensor:
         out.data = np.asarray(value)
         if out.data.dtype.char not in "fd":
             raise TypeError(f"{op!r} gives {out.data.dtype}; are all .data floats?")
-        out.grad = None
-        out._inputs = []
-        if _mode.recording:
+        recorded = []
+        if _recording.get():
             for pair in inputs:
                 if isinstance(pair[0], Tensor) and pair[0].requires_grad:
-                    out._inputs.append(pair)
-        out.requires_grad = bool(out._inputs)
-        out.op = op if out._inputs else ""
+                    recorded.append(pair)
+        out.grad = None
+        out.requires_grad = bool(recorded)
+        out.op = op if recorded else ""
+        out._inputs = recorded
         return out
 
     def detach(self):
@@ -439,7 +435,7 @@ class Tensor:
             return a, a.dtype.type(other)
         else:
             b = Tensor._floats(other, a.dtype)
-        if a.dtype != b.dtype:
+        if a.dtype is not b.dtype:
             dtype = np.result_type(a.dtype, b.dtype)
             a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
         return a, b
@@ -501,7 +497,7 @@ class Tensor:
     # you add up a loss. Under no_grad you probably meant to change t itself.
 
     def _in_place(self, other):
-        if self.requires_grad and not _mode.recording:
+        if self.requires_grad and not _recording.get():
             raise TypeError("t -= x only rebinds the name t: write t.data -= x")
         return NotImplemented
 
@@ -813,12 +809,11 @@ def no_grad():
     >>> y.requires_grad, (x * x).requires_grad
     (False, True)
     """
-    before = _mode.recording
-    _mode.recording = False
+    before = _recording.set(False)
     try:
         yield
     finally:
-        _mode.recording = before
+        _recording.reset(before)
 
 
 # ======================================================================================
