@@ -15,10 +15,13 @@ school mathematics knows. The chain rule multiplies them:
 
     y = x * x,  z = 3 * y        dz/dx = dz/dy * dy/dx = 3 * 2x
 
-So we note down every operation while the program runs, then walk the notes
-backwards from the error and multiply. One walk finds the slope of the error for
-every parameter at once, at about the cost of two more runs. PyTorch does just this
-when you call `loss.backward()`, and here it is:
+So we note down every operation while the program runs, then walk the notes and
+multiply. In which direction? Walking forwards from one parameter finds its effect on
+everything, but a million parameters need a million walks. Walking backwards from the
+error finds the effect of everything on the error, and there is only one error: one
+walk, at about the cost of two more runs (Baydin et al., Automatic Differentiation in
+Machine Learning: a Survey, 2018, sec. 3.2). PyTorch does just this when you call
+`loss.backward()`, and here it is:
 
 >>> x = Tensor([1.0, 2.0, 3.0])
 >>> z = (3 * x * x).sum()
@@ -237,8 +240,8 @@ class Tensor:
     # when every tensor that used it has delivered its share. Take a = 2 * x, b = a + 1,
     # c = a * b. Walking back from c, the tensor a must wait for b's share too; going on
     # with c's alone would send x a half-finished gradient. An order that always waits
-    # long enough is called topological. We find one by counting: `uses` says how many
-    # shares a tensor still waits for, and at 0 it is ready.
+    # long enough is called topological. We find one by counting (Kahn, 1962): `uses`
+    # says how many shares a tensor still waits for, and at 0 it is ready.
 
     def _gradients(self, gradient):
         """{tensor: gradient} for self, whose own is given, and for all behind it."""
@@ -283,20 +286,22 @@ class Tensor:
         A ValueError if it is missing or of another shape; a RuntimeError if there is
         nothing to differentiate with respect to. An error changes no `grad`.
 
-        A tensor that is used twice gets the sum of both gradients:
+        A tensor that is used twice gets the sum of both gradients, and passes on that
+        sum. (With the share that comes first alone, x would get 2 * 3 or 2 * 2.)
 
-        >>> x = Tensor(3.0)
-        >>> y = x * x + x                       # dy/dx = 2x + 1
-        >>> y.backward()
-        >>> float(x.grad)
-        7.0
+        >>> x = Tensor(1.0)
+        >>> a = 2 * x
+        >>> c = a * (a + 1)                     # dc/dx = 2 (2a + 1)
+        >>> c.backward()
+        >>> float(a.grad), float(x.grad)
+        (5.0, 10.0)
 
         Calling it again adds the same gradient again. An engine that keeps its running
         sums in the nodes themselves, as micrograd does, counts the old ones twice here:
 
-        >>> y.backward()
-        >>> float(x.grad)
-        14.0
+        >>> c.backward()
+        >>> float(a.grad), float(x.grad)
+        (5.0, 20.0)
 
         A walk that followed every path to its end would never finish sixty doublings,
         which have 2**60 paths:
@@ -1329,6 +1334,18 @@ class Layer(Module):
     >>> one_by_one = stack([neuron(x) for neuron in layer.neurons], axis=1)
     >>> np.allclose(one_by_one.data, layer(x).data)
     True
+
+    Thirty layers with He's weights keep the size of the signal; half of the weights
+    would leave a billionth of it:
+
+    >>> deep = Sequential(*[Layer(64, 64, rng=seed) for seed in range(30)])
+    >>> signal = np.random.default_rng(0).normal(size=(100, 64))
+    >>> 0.1 < deep(signal).mean().item() < 10
+    True
+    >>> for layer in deep.layers:
+    ...     layer.W.data /= 2
+    >>> deep(signal).mean().item() < 1e-8
+    True
     """
 
     def __init__(self, nin, nout, nonlin=True, rng=None, dtype=np.float64):
@@ -1454,17 +1471,18 @@ class BatchNorm1d(Module):
     shapes, and in training for a single value per feature, which has no variance.
     `eps` is added to the variance, so that a constant feature divides by no zero.
 
-    In evaluation one example must not depend on its neighbours. So training keeps
-    running averages of mean and (unbiased) variance, and evaluation uses those.
-    `momentum` is the weight of the new batch in them, as in PyTorch.
+    In evaluation one example must not depend on its neighbours, and alone it would be
+    its own mean, always 0. So training keeps running averages of mean and (unbiased)
+    variance, and evaluation uses those. `momentum` is the weight of the new batch in
+    them, as in PyTorch.
 
     >>> bn = BatchNorm1d(1, momentum=0.5, eps=0.0)
     >>> bn(np.array([[1.0], [3.0]])).data.tolist()      # mean 2, variance 1
     [[-1.0], [1.0]]
     >>> bn.running_mean.tolist(), bn.running_var.tolist()   # 0.5 * old + 0.5 * new
     ([1.0], [1.5])
-    >>> bn.eval()(np.array([[1.0]])).data.tolist()      # a batch of one is fine now
-    [[0.0]]
+    >>> bn.eval()(np.array([[1.0], [1.0 + 1.5**0.5]])).data.tolist()
+    [[0.0], [1.0]]
     """
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, dtype=np.float64):
@@ -1533,6 +1551,8 @@ class Optimizer:
     A parameter whose `grad` is None is skipped. A TypeError or ValueError for anything
     but leaf Tensors, none at all, one of them twice, or a negative setting.
 
+    This is how you write one yourself:
+
     >>> class SignSGD(Optimizer):
     ...     def update(self, g, t):
     ...         return self.lr * np.sign(g)
@@ -1542,6 +1562,14 @@ class Optimizer:
     >>> optimizer.step()
     >>> x.data.tolist()
     [2.75, -7.75]
+
+    Here the data say nothing about w, so weight decay alone shrinks it:
+
+    >>> w = Tensor(1.0)
+    >>> (0 * w).backward()
+    >>> SGD([w], lr=0.5, weight_decay=0.5).step()
+    >>> w.item()                                    # 1 - 0.5 * (0 + 0.5 * 1)
+    0.75
     """
 
     buffers = ()  # names of the vectors that the rule keeps from step to step
@@ -1708,7 +1736,8 @@ class Adam(Optimizer):
     gradient, so that a slope of 0 divides by no zero.
 
     The first step shows it: m = 0.1 g and v = 0.001 g^2, corrected g and g^2. So x
-    moves by lr, whatever the slope.
+    moves by lr, whatever the slope; uncorrected, it would move three times as far, by
+    0.1 / sqrt(0.001) of it.
 
     >>> x = Tensor([1.0, 1.0])
     >>> optimizer = Adam([x], lr=0.5)
