@@ -1625,7 +1625,7 @@ class Optimizer:
 
         A loss computed before the step still refers to these arrays: compute it anew
         before you call its `backward` again. A ValueError, and no change, if a `grad`
-        has another shape than its parameter.
+        has another shape than its parameter or `lr` is negative.
 
         >>> x = Tensor(4.0)
         >>> (x * x).backward()                      # dx = 8
@@ -1633,6 +1633,7 @@ class Optimizer:
         >>> x.item()
         2.0
         """
+        _check_range(0, np.inf, lr=self.lr)
         for p in self.params:
             if p.grad is not None and np.shape(p.grad) != p.data.shape:
                 raise ValueError(f"grad {np.shape(p.grad)} for data {p.data.shape}")

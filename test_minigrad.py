@@ -1290,6 +1290,13 @@ class World:
         finally:
             self.s.grad = before
 
+    def step_at(self, lr):
+        before, self.adam.lr = self.adam.lr, lr
+        try:
+            self.adam.step()
+        finally:
+            self.adam.lr = before
+
 
 def used_up(parameters):
     generator = (p for p in parameters)
@@ -1413,6 +1420,11 @@ MISTAKES = [
                 (0.9, 0.9, 0.9)]],
     ("no rule", lambda w: w.bare.step(), NotImplementedError, "Optimizer.*update"),
     ("grad", lambda w: w.step_with(np.ones(2)), ValueError, r"\(2,\).*\(\)"),
+    ("grad zero", lambda w: w.step_with([0.0]), ValueError, r"\(1,\).*\(\)"),
+    *[(f"step at {lr}", lambda w, lr=lr: w.step_at(lr), ValueError, "lr")
+      for lr in (-0.1, np.nan)],
+    *[(f"step at {lr}", lambda w, lr=lr: w.step_at(lr), TypeError, ".")
+      for lr in (None, "0.1")],
 ]  # fmt: skip
 
 
