@@ -37,7 +37,8 @@ Trying agrees: changing x[1] by a millionth changes z twelve times as much.
 
 By the end you will know what happens inside `backward()`, why each kind of layer
 exists and how an optimizer uses the gradient. Names and meanings are PyTorch's or
-NumPy's, so what you learn here you can use there.
+NumPy's, so what you learn here you can use there. (One default differs: a Tensor that
+you make here wants its gradient.)
 
 The chapters, each of which needs only those before it:
 
@@ -47,13 +48,13 @@ The chapters, each of which needs only those before it:
     4  Matrices, sums, shapes         9  Training differs from evaluation
     5  Curves and softmax            10  Optimizers
 
-Notation, everywhere in this file:
+Notation:
 
     a, b     the arrays that an operation takes in
     g        the gradient of the final result with respect to an operation's output:
              how much the result grows for each unit by which the output grows
     N        examples in a batch      C   features, channels or classes
-    (N, C)   the shape of an array; a comment like  # (N, C) -> (N,)  follows one
+    (N, C)   the shape of an array; a comment like  # (N, C) -> (N,)  tracks it
 
 Left out: GPUs, convolutions, gradients of gradients, and speed beyond what NumPy
 gives. The file needs Python 3.9 and NumPy 1.24 or newer. You may copy it into a
@@ -78,9 +79,8 @@ __all__ = [
 # NumPy stretches the smaller array of an operation: in (32, 10) + (10,) the ten numbers
 # are used in each of the 32 rows. A number that is used 32 times influences the result
 # in 32 ways, and the total influence is their sum. So a gradient that comes back in
-# the stretched shape is summed over the axes that were stretched. Engines that forget
-# this give gradients of the wrong shape. Engines that do it inside every operation
-# repeat themselves; here it happens in one function, and only `backward` calls it.
+# the stretched shape is summed over the axes that were stretched. Any operation may
+# broadcast; the undoing happens here alone, when `backward` asks for it.
 
 
 def _unbroadcast(gradient, shape):
@@ -91,9 +91,9 @@ def _unbroadcast(gradient, shape):
     >>> _unbroadcast(np.ones((2, 3)), (2, 1)).tolist()   # each was used in 3 columns
     [[3.0], [3.0]]
     """
-    padded = (1,) * (gradient.ndim - len(shape)) + shape
-    both = enumerate(zip(gradient.shape, padded))
-    stretched = tuple([axis for axis, (n, before) in both if n != before])
+    padded = (1,) * (gradient.ndim - len(shape)) + shape  # as NumPy pads it
+    sizes = enumerate(zip(gradient.shape, padded))
+    stretched = tuple([axis for axis, (n, before) in sizes if n != before])
     total = np.add.reduce(gradient, axis=stretched, keepdims=True)
     if total.shape != padded:
         raise ValueError(f"a gradient of {gradient.shape} for an input of {shape}")
@@ -111,16 +111,16 @@ def _unbroadcast(gradient, shape):
 #     An operation is its value and, for every input, a function that turns the
 #     gradient of the output into the gradient of that input.
 #
-# Those functions hold arrays, never the tensor they belong to. So the graph has no
-# reference cycles, and Python frees all of it the moment you drop the final result.
+# Those functions hold arrays, never the output tensor that stores them, which would
+# close a reference cycle. So Python frees the whole graph when you drop the result.
 
 
-# Whether operations are being recorded: a variable of which each thread has its own.
+# Whether operations are being recorded. Each thread has its own value.
 _recording = contextvars.ContextVar("recording", default=True)
 
 
 class Tensor:
-    """An array of numbers that can be differentiated with respect to.
+    """An array of numbers that remembers how it was computed.
 
     Tensor(data, requires_grad=True): `data` is a number, a nested list, an array or a
     Tensor, and is copied. Integers and booleans become float64; float32 and float64
@@ -187,15 +187,16 @@ class Tensor:
         Each of `inputs` is a pair `(tensor, function)`. The function takes the gradient
         of the output, an array of value's shape that it must not change, and returns
         the gradient of that tensor, in tensor's shape or one it broadcasts to. Inputs
-        that are no Tensors, or need no gradient, are constants: their functions are
-        never recorded nor called. `value` is not copied.
+        that are not Tensors, or need no gradient, are constants: their functions are
+        neither recorded nor called. `value` is not copied.
 
         This is all you need to add an operation of your own, from outside this file:
 
-        >>> def softplus(x):                          # log(1 + e^x), a smooth ReLU
+        >>> def softplus(x):              # log(1 + e^x), with slope e^x / (1 + e^x)
         ...     a = x.data
+        ...     value = np.logaddexp(0, a)
         ...     return Tensor.from_op(
-        ...         np.logaddexp(0, a), "softplus", (x, lambda g: g / (1 + np.exp(-a))))
+        ...         value, "softplus", (x, lambda g: g * np.exp(a - value)))
         >>> x = Tensor([0.0, 1000.0])
         >>> softplus(x).sum().backward()
         >>> x.grad.tolist()
@@ -246,7 +247,8 @@ class Tensor:
     def _gradients(self, gradient):
         """{tensor: gradient} for self, whose own is given, and for all behind it."""
         uses, behind = {self: 0}, [self]
-        for node in behind:  # a loop, not recursion: a graph may be a million deep
+        # A loop over a list that grows, not recursion: graphs may be a million deep.
+        for node in behind:
             for tensor, _ in node._inputs:
                 if tensor in uses:
                     uses[tensor] += 1
@@ -256,8 +258,8 @@ class Tensor:
 
         gradients, ready = {self: gradient}, [self]
         for node in ready:
-            # Some functions return g itself (that of x + y does, twice), so several
-            # tensors may share this array: from now on nobody may write into it.
+            # Some functions return g itself, as both of x + y do. Then several tensors
+            # share this array, so from now on nobody may write into it.
             g = gradients[node] = gradients[node].view()
             g.setflags(write=False)
             for tensor, function in node._inputs:
@@ -277,17 +279,16 @@ class Tensor:
     def backward(self, gradient=None):
         """Differentiate this tensor with respect to every tensor it was computed from.
 
-        The results go to `grad`. A leaf's `grad` accumulates: each call adds to it, as
-        in PyTorch, until somebody sets it to None. That of an inner node is set, and is
-        read-only: it is there to be looked at.
+        The results go to `grad`. A leaf's `grad` accumulates: each call adds to it, so
+        that several losses can share one step, until you set it to None. That of an
+        inner node is set, and is read-only: it is there to be looked at.
 
         `gradient` is the gradient of some further result with respect to this tensor,
         of the same shape. It may be left out for a tensor of one element: then it is 1.
         A ValueError if it is missing or of another shape; a RuntimeError if there is
-        nothing to differentiate with respect to. An error changes no `grad`.
+        nothing to differentiate with respect to. An error on the way changes no `grad`.
 
-        A tensor that is used twice gets the sum of both gradients, and passes on that
-        sum. (With the share that comes first alone, x would get 2 * 3 or 2 * 2.)
+        In this example a waits for two shares (one alone would give x 6 or 4):
 
         >>> x = Tensor(1.0)
         >>> a = 2 * x
@@ -337,8 +338,8 @@ class Tensor:
             if gradient.shape != self.shape:
                 raise ValueError(f"gradient {gradient.shape} for a tensor {self.shape}")
 
-        # Written only now, when nothing can fail any more. A leaf owns its gradient, so
-        # that you may scale or clip it in place: hence the copy.
+        # Written only now, after all that can fail. A leaf owns its gradient, so that
+        # you may scale or clip it in place: hence the copy.
         for tensor, g in self._gradients(gradient).items():
             if tensor._inputs:
                 tensor.grad = g
@@ -380,7 +381,8 @@ class Tensor:
         return f"Tensor({text}{dtype}{f', op={self.op!r}' if self.op else ''})"
 
     def __reduce__(self):
-        # Copies and pickles take the numbers along, not the graph: they are leaves.
+        # Copies and pickles take the numbers along, not the graph: they are leaves. A
+        # None and a dict is how __slots__ are set.
         grad = None if self.grad is None else self.grad.copy()
         return Tensor, (self.data, self.requires_grad), (None, {"grad": grad})
 
@@ -402,7 +404,7 @@ class Tensor:
 
     # NumPy asks these methods what to do with a Tensor among its arguments. `asarray`
     # and `array` get the data. Operators with an array on the left, as in `X @ W`, are
-    # ours. All else would compute with the data and lose the gradient without a word.
+    # ours. All else would lose the gradient without a word, so it is a TypeError.
 
     def __array__(self, dtype=None, copy=None):
         array = np.asarray(self.data, dtype)
@@ -416,7 +418,7 @@ class Tensor:
             return getattr(self, f"__r{operator}__")(inputs[0])
         return self.__array_function__(ufunc)
 
-    def __array_function__(self, function, *_):
+    def __array_function__(self, function, *_):  # any NumPy function but a ufunc
         name = function.__name__
         instead = f"minigrad's {name}"
         if not (hasattr(Tensor, name) or name in __all__):
@@ -432,7 +434,7 @@ class Tensor:
     # `backward` undoes it, so no row below needs to think of shapes.
 
     def _operands(self, other):
-        """The arrays of self and other, in the dtype that NumPy 2 promotes both to."""
+        """The arrays of self and other in one dtype; numbers adopt that of self."""
         a = self.data
         if isinstance(other, Tensor):
             b = other.data
@@ -470,10 +472,10 @@ class Tensor:
         a, b = self._operands(other)
         value = a**b
 
-        def base(g):  # b a^(b-1), but 0 where b = 0: x^0 is constant, even at x = 0
+        def base(g):  # b a^(b-1); x^0 is constant, so b = 0 must not meet 0^-1 = inf
             return g * b * a ** np.where(b == 0, 0, b - 1)
 
-        def exponent(g):  # a^b log a, but 0 where a = 0: 0^b is constant for b > 0
+        def exponent(g):  # a^b log a; 0^b is constant, so a = 0 must not meet log 0
             return g * value * np.log(np.where((a == 0) & (b >= 0), 1, a))
 
         return Tensor.from_op(value, "**", (self, base), (other, exponent))
@@ -504,17 +506,18 @@ class Tensor:
     def _in_place(self, other):
         if self.requires_grad and not _recording.get():
             raise TypeError("t -= x only rebinds the name t: write t.data -= x")
-        return NotImplemented
+        return NotImplemented  # and Python goes on to t = t - x
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = _in_place
 
     # ==================================================================================
     # 4  Matrices, sums, shapes
     #
-    # The matrix product is where a network spends its time. Y = A B sums the products
-    # of A's rows and B's columns, so the share of A[i, k] in row i of Y is B[k]: hence
-    # dA = G B^T, and likewise dB = A^T G. (Check the shapes: they fit in no other way.)
-    # Sums and reshapes only move numbers around; their gradients move them back.
+    # The matrix product is where a network spends its time. In Y = A B, the element
+    # A[i, k] meets B[k, j] in each Y[i, j]. So its gradient is the sum over j of
+    # G[i, j] B[k, j], where G is the gradient of Y. That is a matrix product again:
+    # G B^T for A, and likewise A^T G for B. The other operations of this chapter only
+    # add or move numbers; their gradients hand out what was added and move it back.
 
     def __matmul__(self, other):
         """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
@@ -582,7 +585,7 @@ class Tensor:
         (3.0, [0.25, 0.25, 0.25, 0.25])
         """
         total = self.sum(axis, keepdims)
-        return total / (self.size // max(total.size, 1))
+        return total / (self.size // max(total.size, 1))  # max: there may be no sums
 
     def max(self, axis=None, keepdims=False):
         """The largest element along `axis`, an int, a tuple or None for all.
@@ -668,8 +671,8 @@ class Tensor:
     #
     # Without a curve between them, two layers of matrix products are just another
     # matrix product. ReLU, tanh and sigmoid are the bends that make a network able to
-    # learn more than a straight line. Many derivatives below are written with the value
-    # itself: (e^x)' = e^x and tanh' = 1 - tanh^2 cost nothing new.
+    # learn more than a straight line. Some derivatives are written with the value, as it
+    # is there already: (e^x)' = e^x, tanh' = 1 - tanh^2.
 
     def exp(self):
         """e to the power of each element.
@@ -753,6 +756,7 @@ class Tensor:
         a = self.data
         e = np.exp(-np.abs(a))
         value = (np.where(a >= 0, 1, e) / (1 + e)).astype(a.dtype, copy=False)
+        # The slope is value * (1 - value), but 1 - value would lose its digits near 1.
         return Tensor.from_op(value, "sigmoid", (self, lambda g: g * e / (1 + e) ** 2))
 
     # Softmax turns C scores into C probabilities: e to each score, divided by the sum.
@@ -762,7 +766,7 @@ class Tensor:
     @staticmethod
     def _exponentials(a, axis):
         """a - max(a), its exponentials, and their sum along `axis` (dimension kept)."""
-        z = a - a.max(axis=axis, keepdims=True, initial=-np.inf)
+        z = a - a.max(axis=axis, keepdims=True, initial=-np.inf)  # initial: if empty
         e = np.exp(z)
         return z, e, e.sum(axis=axis, keepdims=True)
 
@@ -796,7 +800,7 @@ class Tensor:
         """
         z, e, total = Tensor._exponentials(self.data, axis)
 
-        def gradient(g):
+        def gradient(g):  # dy_i/dx_j = (1 if i = j else 0) - p_j, summed over i
             return g - e / total * g.sum(axis=axis, keepdims=True)
 
         return Tensor.from_op(z - np.log(total), "log_softmax", (self, gradient))
@@ -931,11 +935,12 @@ def cross_entropy(logits, targets):
     not fit, a label outside 0...C-1 or a probability outside 0...1; a TypeError for
     labels that are no integers.
 
-    Why the logarithm? A network that says 1 % where the truth is "yes" should be sorry
-    ten times more than mildly; -log(p) grows without bound as p goes to 0. It is the
-    negative log-likelihood of the data (Bishop, Pattern Recognition and Machine
-    Learning, 2006, eq. 4.108). Softmax and logarithm together have a gradient that
-    says it all: (probability - target) / N.
+    Why the logarithm? To give the truth 1 % must cost far more than to give it 50 %:
+    -log(p) is 4.6 against 0.7, and grows without bound. It is the negative
+    log-likelihood of the data (Bishop, Pattern Recognition and Machine Learning, 2006,
+    eq. 4.108). Why one operation for softmax, logarithm and mean? It never takes the
+    logarithm of a probability that has rounded to 0, and its gradient is simple:
+    (probability - target) / N.
 
     >>> logits = Tensor([[0.0, 0.0], [0.0, 0.0]])    # the network knows nothing
     >>> loss = cross_entropy(logits, [0, 1])
@@ -960,7 +965,7 @@ def cross_entropy(logits, targets):
         d = e / total
         if t.ndim == 1:
             d[rows, t] -= 1
-        else:
+        else:  # the sum is 1 for probabilities, but nobody checked that
             d = d * t.sum(axis=-1, keepdims=True) - t
         return (d * (g / len(z))).reshape(x.shape)
 
@@ -983,7 +988,8 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     differences. Those that need no gradient are left out. True if for each element
     |backward - numeric| <= atol + rtol * |numeric|, otherwise an AssertionError that
     names the input, the element and both numbers. A result of several elements is
-    summed, each with a fixed random weight. Every `grad` and `data` stays as it was.
+    summed with fixed random weights (a plain sum of softmax would be 1, and tell us
+    nothing). Every `grad` and `data` stays as it was.
 
     >>> x, y = Tensor([0.5, 1.0]), Tensor([[2.0], [3.0]])
     >>> gradcheck(lambda x, y: (x * y).tanh(), x, y)
@@ -1011,7 +1017,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     def slope(x, index):
         before, results = x.data[index], []
         try:
-            for x.data[index] in (before + eps, before - eps):
+            for x.data[index] in (before + eps, before - eps):  # assigns to x.data
                 with no_grad():
                     results.append((f(*inputs).data * weights).sum())
         finally:
@@ -1156,7 +1162,8 @@ class Module:
             children = vars(value)
         elif isinstance(value, (list, tuple)):
             children = dict(enumerate(value))
-        inner = isinstance(value, Tensor) and value._inputs  # a result kept to look at
+        # A result that was kept to look at, self.hidden = x.tanh(), is no parameter.
+        inner = isinstance(value, Tensor) and value._inputs
         if isinstance(value, (Tensor, np.ndarray, Module)) and not inner:
             yield name, value
         for key, child in children.items():
@@ -1275,7 +1282,7 @@ def _tensor(x, dtype=None):
 
 
 def _activation(nonlin, nin):
-    """The function that `nonlin` stands for (or None), the deviation of the weights."""
+    """The function that `nonlin` stands for, and the weights' standard deviation."""
     _check_range(1, np.inf, nin=nin)
     nonlin = Tensor.relu if nonlin is True else nonlin or None
     if nonlin and not callable(nonlin):
@@ -1321,7 +1328,8 @@ class Layer(Module):
 
     Their weight vectors are the columns of one matrix `W` (nin, nout), their biases
     stand in `b` (nout,). So the whole layer is one matrix product, and NumPy computes
-    all neurons for all examples at once: (N, nin) -> (N, nout). `dtype` is np.float64
+    all neurons for all examples at once: (N, nin) -> (N, nout). Plain arrays, such as
+    images, are constants, and no gradient is computed for them. `dtype` is np.float64
     or np.float32; for the rest see Neuron.
 
     >>> layer = Layer(3, 2, rng=0)
@@ -1335,8 +1343,8 @@ class Layer(Module):
     >>> np.allclose(one_by_one.data, layer(x).data)
     True
 
-    Thirty layers with He's weights keep the size of the signal; half of the weights
-    would leave a billionth of it:
+    Thirty layers with He's weights keep the size of the signal; weights half as large
+    leave a billionth of it:
 
     >>> deep = Sequential(*[Layer(64, 64, rng=seed) for seed in range(30)])
     >>> signal = np.random.default_rng(0).normal(size=(100, 64))
@@ -1463,9 +1471,9 @@ class BatchNorm1d(Module):
     """Brings every feature to mean 0 and variance 1, then rescales: gamma * x + beta.
 
     Each layer learns on what the layers before it produce, and that keeps moving as
-    they learn. Normalising every feature over the batch holds it still (Ioffe and
-    Szegedy, Batch Normalization, 2015, algorithm 1). The learned `gamma` and `beta`
-    (C,) let the network undo that where it should.
+    they learn. Normalising every feature over the batch was meant to hold it still
+    (Ioffe and Szegedy, Batch Normalization, 2015, algorithm 1), and lets large steps
+    succeed. The learned `gamma` and `beta` (C,) can undo it where that is better.
 
     Takes (N, C), or (N, C, L) and then normalises over N and L. A ValueError for other
     shapes, and in training for a single value per feature, which has no variance.
@@ -1479,8 +1487,10 @@ class BatchNorm1d(Module):
     >>> bn = BatchNorm1d(1, momentum=0.5, eps=0.0)
     >>> bn(np.array([[1.0], [3.0]])).data.tolist()      # mean 2, variance 1
     [[-1.0], [1.0]]
-    >>> bn.running_mean.tolist(), bn.running_var.tolist()   # 0.5 * old + 0.5 * new
-    ([1.0], [1.5])
+    >>> bn.running_mean.tolist()                        # 0.5 * 0 + 0.5 * 2
+    [1.0]
+    >>> bn.running_var.tolist()                         # 0.5 * 1 + 0.5 * 2 (unbiased)
+    [1.5]
     >>> bn.eval()(np.array([[1.0], [1.0 + 1.5**0.5]])).data.tolist()
     [[0.0], [1.0]]
     """
@@ -1519,8 +1529,9 @@ class BatchNorm1d(Module):
         value = centred * slope
 
         def gradient(g):
-            # Moving one element also moves the mean and the variance it is measured by.
-            # That takes away what g has in common with a constant and with `value`.
+            # Moving one element also moves the mean and the variance it is measured by:
+            # what shifts or stretches the whole batch has no effect. So those two parts
+            # of g, along a constant and along `value`, are subtracted.
             common = g.mean(axis=axes, keepdims=True)
             along = (g * value).mean(axis=axes, keepdims=True)
             return slope * (g - common - value * along)
@@ -1655,14 +1666,14 @@ class Optimizer:
         t = int(self._steps[first]) + 1
         # A rule makes a dozen passes over its vectors. In pieces of this size they stay
         # in the processor's cache, instead of coming from memory a dozen times.
-        for a in range(begin, end, 16384):
-            b = min(a + 16384, end)
-            buffers = [vector[a:b] for vector in self._buffers.values()]
-            piece = g[a - begin : b - begin]
+        for low in range(begin, end, 16384):
+            high = min(low + 16384, end)
+            buffers = [vector[low:high] for vector in self._buffers.values()]
+            piece = g[low - begin : high - begin]
             piece[:] = self.update(piece, t, *buffers)  # g now holds the changes
         self._steps[first:last] = t
-        for p, a, b in zip(params, starts, starts[1:]):
-            p.data -= g[a - begin : b - begin].reshape(p.data.shape)
+        for p, low, high in zip(params, starts, starts[1:]):
+            p.data -= g[low - begin : high - begin].reshape(p.data.shape)
 
     def _arrays(self):
         arrays = {"steps": self._steps}
@@ -1693,10 +1704,10 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr * g, with momentum if you like.
 
-    "Stochastic", as each batch gives only an estimate of the whole gradient. Momentum
-    averages that noise away: a velocity v = momentum * v + g takes the place of g. It
-    is a ball rolling downhill, which goes on where the slopes agree and calms down
-    where they alternate (Sutskever et al., On the Importance of Initialization and
+    "Stochastic", as each batch gives only a noisy estimate of the whole gradient. With
+    momentum, a velocity v = momentum * v + g takes the place of g: like a ball rolling
+    downhill, it speeds up where the slopes agree and calms down where they alternate
+    (Sutskever et al., On the Importance of Initialization and
     Momentum, 2013, eq. 1; in PyTorch's form, where lr multiplies the velocity).
 
     >>> x = Tensor(1.0)
@@ -1737,8 +1748,8 @@ class Adam(Optimizer):
     gradient, so that a slope of 0 divides by no zero.
 
     The first step shows it: m = 0.1 g and v = 0.001 g^2, corrected g and g^2. So x
-    moves by lr, whatever the slope; uncorrected, it would move three times as far, by
-    0.1 / sqrt(0.001) of it.
+    moves by lr, whatever the slope. Uncorrected, it would move by 0.1 / sqrt(0.001) lr,
+    three times too far.
 
     >>> x = Tensor([1.0, 1.0])
     >>> optimizer = Adam([x], lr=0.5)
