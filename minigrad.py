@@ -1055,9 +1055,9 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
 def to_dot(tensor, names=None):
     """The graph behind `tensor` as text in the DOT language of Graphviz.
 
-    Boxes are data that you made, ellipses are operations; each shows its shape and, if
-    it has at most four elements, its data and gradient. Constants are not part of the
-    graph. `names` is a dict {name: tensor} of names to show, for example
+    Blue boxes are data that you made, yellow rounded ones are operations; each shows
+    its shape and, if it has at most four elements, its data and gradient. Constants are
+    not part of the graph. `names` is a dict {name: tensor} of names to show, such as
     `dict(model.named_parameters())`. To see the picture, paste the text into an online
     Graphviz viewer or write it to a file and run `dot -Tsvg graph.dot -o graph.svg`.
 
@@ -1067,11 +1067,11 @@ def to_dot(tensor, names=None):
     >>> print(to_dot(c, names={"a": a, "b": b}))
     digraph {
       rankdir=LR
-      node [fontname="Helvetica", style=filled, fillcolor=lightyellow]
+      node [shape=box, style="rounded,filled", fillcolor=lightyellow]
       n0 [label="*\\n()\\ndata 6\\ngrad 1"]
-      n1 [label="a\\n()\\ndata 2\\ngrad 3", shape=box, fillcolor=lightblue]
+      n1 [label="a\\n()\\ndata 2\\ngrad 3", style=filled, fillcolor=lightblue]
       n1 -> n0
-      n2 [label="b\\n()\\ndata 3\\ngrad 2", shape=box, fillcolor=lightblue]
+      n2 [label="b\\n()\\ndata 3\\ngrad 2", style=filled, fillcolor=lightblue]
       n2 -> n0
     }
     """
@@ -1084,11 +1084,11 @@ def to_dot(tensor, names=None):
             if array is not None and array.size <= 4:
                 rows.append(f"{kind} " + ", ".join(f"{x:.4g}" for x in array.ravel()))
         label = "\\n".join(row.replace('"', r"\"") for row in rows)
-        look = "" if t._inputs else ", shape=box, fillcolor=lightblue"
+        look = "" if t._inputs else ", style=filled, fillcolor=lightblue"
         return f'  n{ids[t]} [label="{label}"{look}]'
 
     ids, nodes = {tensor: 0}, [tensor]
-    style = 'fontname="Helvetica", style=filled, fillcolor=lightyellow'
+    style = 'shape=box, style="rounded,filled", fillcolor=lightyellow'
     lines = ["digraph {", "  rankdir=LR", f"  node [{style}]", node(tensor)]
     for t in nodes:
         for source, _ in t._inputs:

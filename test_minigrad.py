@@ -776,7 +776,7 @@ class TestToDot(Case):
         edges = [nodes[a] + " to " + nodes[b] for a, b in edges]
         drawn = "weights to *,weights to *,* to sum,sum to +,leaf to +,+ to +,+ to *"
         self.assertCountEqual(edges, drawn.split(","))
-        self.assertEqual(text.count("shape=box"), 2)  # the leaves
+        self.assertEqual(text.count("lightblue"), 2)  # the leaves
 
     def test_labels(self):
         x = Tensor([1.5, 2.0, 3.0, 4.0])
