@@ -1102,6 +1102,16 @@ class TestOptimizers(Case):
             self.assertIs(p.data, array)  # updated in place
             self.assertClose(p.data, by_hand(start, gradients, **settings))
 
+    def test_a_rule_of_ones_own_with_the_usual_settings(self):
+        class Plain(Optimizer):
+            def update(self, g, t):
+                return self.lr * g
+
+        x = Tensor(1.0)
+        x.grad = np.array(2.0)
+        Plain([x]).step()
+        self.assertClose(x.data, 1 - 0.001 * 2)  # no decay
+
     def test_rules_with_parameters_that_skip_steps(self):
         for make, by_hand, table in RULES:
             for settings in table:
@@ -1390,6 +1400,12 @@ MISTAKES = [
     ("text as input", lambda w: w.model("digits"), TypeError, "str"),
     ("no inputs", lambda w: Neuron(0), ValueError, "0"),
     ("no neurons", lambda w: Layer(2, 0), ValueError, "0"),
+    ("no layers", lambda w: MLP(2, []), ValueError, "nouts"),
+    ("no features", lambda w: BatchNorm1d(0), ValueError, "num_features"),
+    ("integers", lambda w: BatchNorm1d(2, dtype=int), TypeError, "float32.*int"),
+    *[(f"momentum {m}", lambda w, m=m: BatchNorm1d(2, momentum=m), ValueError,
+       "momentum") for m in (-0.1, 1.1, np.nan)],
+    ("eps", lambda w: BatchNorm1d(2, eps=-1e-5), ValueError, "eps"),
     ("nonlin", lambda w: Layer(2, 2, nonlin="relu"), TypeError, "nonlin.*'relu'"),
     ("dtype", lambda w: MLP(2, [2], dtype=np.float16), TypeError, "float32.*float16"),
     ("a list", lambda w: Sequential([Layer(2, 2)]), TypeError, "Sequential"),
