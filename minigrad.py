@@ -1622,8 +1622,8 @@ class Optimizer:
         self._starts = [0, *np.cumsum([p.size for p in self.params]).tolist()]
         self._steps = np.zeros(len(self.params), np.int64)  # of each parameter
         dtype = np.result_type(*{p.dtype for p in self.params})
-        size = self._starts[-1]
-        self._buffers = {name: np.zeros(size, dtype) for name in self.buffers}
+        self._flat = np.zeros(self._starts[-1], dtype)  # see `step`
+        self._buffers = {name: np.zeros_like(self._flat) for name in self.buffers}
 
     def zero_grad(self):
         """Forget the gradients: set every parameter's `grad` to None.
@@ -1679,21 +1679,21 @@ class Optimizer:
 
     def _step_run(self, first, last):
         params, starts = self.params[first:last], self._starts[first : last + 1]
-        begin, end = starts[0], starts[-1]
-        g = np.concatenate([p.grad.ravel() for p in params])
+        begin, end, flat = starts[0], starts[-1], self._flat
+        np.concatenate([p.grad.ravel() for p in params], out=flat[begin:end])
         if self.weight_decay:
-            g += self.weight_decay * np.concatenate([p.data.ravel() for p in params])
+            data = np.concatenate([p.data.ravel() for p in params])
+            flat[begin:end] += self.weight_decay * data
         t = int(self._steps[first]) + 1
         # A rule makes a dozen passes over its vectors. In pieces of this size they stay
         # in the processor's cache, instead of coming from memory a dozen times.
         for low in range(begin, end, 16384):
-            high = min(low + 16384, end)
-            buffers = [vector[low:high] for vector in self._buffers.values()]
-            piece = g[low - begin : high - begin]
-            piece[:] = self.update(piece, t, *buffers)  # g now holds the changes
+            piece = slice(low, min(low + 16384, end))
+            buffers = [vector[piece] for vector in self._buffers.values()]
+            flat[piece] = self.update(flat[piece], t, *buffers)
         self._steps[first:last] = t
         for p, low, high in zip(params, starts, starts[1:]):
-            p.data -= g[low - begin : high - begin].reshape(p.data.shape)
+            p.data -= flat[low:high].reshape(p.data.shape)
 
     def _arrays(self):
         arrays = {"steps": self._steps}
