@@ -1057,9 +1057,10 @@ def to_dot(tensor, names=None):
 
     Blue boxes are data that you made, yellow rounded ones are operations; each shows
     its shape and, if it has at most four elements, its data and gradient. Constants are
-    not part of the graph. `names` is a dict {name: tensor} of names to show, such as
-    `dict(model.named_parameters())`. To see the picture, paste the text into an online
-    Graphviz viewer or write it to a file and run `dot -Tsvg graph.dot -o graph.svg`.
+    not part of the graph. `names` is a dict {name: tensor} of names to show, or a list
+    of such pairs, as `model.named_parameters()` gives. To see the picture, paste the
+    text into an online Graphviz viewer, or write it to a file and run
+    `dot -Tsvg graph.dot -o graph.svg`.
 
     >>> a, b = Tensor(2.0), Tensor(3.0)
     >>> c = a * b
@@ -1075,7 +1076,7 @@ def to_dot(tensor, names=None):
       n2 -> n0
     }
     """
-    called = {id(t): name for name, t in (names or {}).items()}
+    called = {id(t): name for name, t in dict(names or {}).items()}
 
     def node(t):
         title = " = ".join(filter(None, [called.get(id(t)), t.op])) or "leaf"
@@ -1128,6 +1129,8 @@ def _load(arrays, state):
             raise ValueError(f"{name} is {new[name].shape}, expected {array.shape}")
         if not np.can_cast(new[name].dtype, array.dtype, "same_kind"):
             raise TypeError(f"{name} is {new[name].dtype}, expected {array.dtype}")
+        if not array.flags.writeable:
+            raise ValueError(f"{name} is read-only here and cannot be loaded")
     for name, array in arrays.items():
         array[...] = new[name]
 
@@ -1149,14 +1152,18 @@ class Module:
     >>> model = Affine()
     >>> model(np.array([1.0, 1.0])).data.tolist()
     [1.5, 2.5]
-    >>> [(name, p.shape) for name, p in model.named_parameters()]
-    [('scale', (2,)), ('shift', ())]
+    >>> model
+    Affine(scale (2,), shift ())
     """
 
     training = True
 
     def __call__(self, *args, **kwargs):
         return self.forward(*args, **kwargs)
+
+    def __repr__(self):
+        names = [f"{name} {p.shape}" for name, p in self.named_parameters()]
+        return f"{type(self).__name__}({', '.join(names)})"
 
     def forward(self, *args, **kwargs):
         """What the module computes: yours to write.

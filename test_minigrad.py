@@ -1282,6 +1282,8 @@ class World:
         self.adam = Adam(self.model.parameters(), lr=0.1)
         self.sgd = SGD([self.t, self.v, self.s], momentum=0.9)
         self.bare = Optimizer([Tensor(1.0), self.s])
+        self.fixed = Module()
+        self.fixed.mask = np.broadcast_to(1.0, 3)
         fit(self.model, self.adam)
         (self.t * self.v * self.s).sum().backward()
         self.sgd.step()
@@ -1421,6 +1423,8 @@ MISTAKES = [
      "2.W"),
     ("state", lambda w: w.model.load_state_dict(w.adam.state_dict()), KeyError,
      "layers.0"),
+    ("read-only", lambda w: w.fixed.load_state_dict(w.fixed.state_dict()), ValueError,
+     "mask.*read-only"),
     # Optimizers
     ("one Tensor", lambda w: SGD(w.t), TypeError, "list"),
     ("a model", lambda w: Adam(w.model), TypeError, "iterable|param"),
