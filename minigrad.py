@@ -112,11 +112,11 @@ def _unbroadcast(gradient, shape):
 #     An operation is its value and, for every input, a function that turns the
 #     gradient of the output into the gradient of that input.
 #
-# Those functions hold arrays, never the output tensor that stores them, which would
-# close a reference cycle. So Python frees the whole graph when you drop the result.
+# Those functions hold arrays, never the output tensor: as it holds them, the two would
+# keep each other alive. So Python frees the whole graph when you drop the result.
 
 
-# Whether operations are being recorded. Each thread has its own value.
+# Whether results remember their inputs. Each thread has its own value.
 _recording = contextvars.ContextVar("recording", default=True)
 
 
@@ -182,10 +182,10 @@ class Tensor:
         if Tensor._holds_tensor(data):
             raise TypeError("Tensors in a list: join them with minigrad.stack(list)")
         array = np.asarray(data)
-        kind = array.dtype.kind
+        kind = array.dtype.kind  # b, i, u and f: bool, int, unsigned and float
         if kind in "biu" or (dtype is not None and kind == "f" and array.ndim == 0):
             return array.astype(dtype or np.float64)
-        if array.dtype.char not in "fd":
+        if array.dtype.char not in "fd":  # float32, float64
             what = f"{type(data).__name__} of {array.dtype}"
             raise TypeError(f"no numbers: {what}; try np.asarray(x, np.float64)")
         # Other byte orders, as in files from other machines, become this machine's.
@@ -210,7 +210,7 @@ class Tensor:
         that are not Tensors, or need no gradient, are constants: their functions are
         neither recorded nor called. `value` is not copied.
 
-        This is all you need to add an operation of your own, from outside this file:
+        This is all you need to add an operation of your own, elsewhere:
 
         >>> def softplus(x):              # log(1 + e^x), with slope e^x / (1 + e^x)
         ...     a = x.data
@@ -248,7 +248,7 @@ class Tensor:
         return Tensor.from_op(self.data, "")
 
     @staticmethod
-    def _constant(x, dtype):
+    def _as_tensor(x, dtype):
         """`x` as a Tensor, a constant if it was not one; for `dtype`, see `_floats`."""
         if isinstance(x, Tensor):
             return x
@@ -279,7 +279,7 @@ class Tensor:
         gradients, ready = {self: gradient}, [self]
         for node in ready:  # this list grows as well
             # Some functions return g itself, as both of x + y do. Then several tensors
-            # share this array, so from now on nobody may write into it.
+            # share this array: all get a view into which nobody may write.
             g = gradients[node] = gradients[node].view()
             g.setflags(write=False)
             for tensor, function in node._inputs:
@@ -301,8 +301,8 @@ class Tensor:
         """Differentiate this tensor with respect to every tensor it was computed from.
 
         The results go to `grad`. A leaf's `grad` accumulates: each call adds to it, so
-        that several losses can share one step, until you set it to None. That of an
-        inner node is set, and is read-only: it is there to be looked at.
+        that the gradients of several losses add up, until you set it to None. That of
+        an inner node is set, and is read-only: it is there to be looked at.
 
         `gradient` is the gradient of some further result with respect to this tensor,
         of the same shape. It may be left out for a tensor of one element: then it is 1.
@@ -319,7 +319,7 @@ class Tensor:
         (5.0, 10.0)
 
         Calling it again adds the same gradient again. An engine that keeps its running
-        sums in the nodes themselves, as micrograd does, counts the old ones twice here:
+        sums in the nodes themselves, as micrograd does, would go on from a's old 5:
 
         >>> c.backward()
         >>> float(a.grad), float(x.grad)
@@ -522,16 +522,16 @@ class Tensor:
     __rmul__ = __mul__
 
     def __rsub__(self, other):
-        return Tensor._constant(other, self.dtype) - self
+        return Tensor._as_tensor(other, self.dtype) - self
 
     def __rtruediv__(self, other):
-        return Tensor._constant(other, self.dtype) / self
+        return Tensor._as_tensor(other, self.dtype) / self
 
     def __rpow__(self, other):
-        return Tensor._constant(other, self.dtype) ** self
+        return Tensor._as_tensor(other, self.dtype) ** self
 
     def __rmatmul__(self, other):
-        return Tensor._constant(other, self.dtype) @ self
+        return Tensor._as_tensor(other, self.dtype) @ self
 
     # `t += x` makes a new tensor and gives it the name t, which is what you want where
     # you add up a loss. Under no_grad you probably meant to change t itself.
@@ -547,10 +547,10 @@ class Tensor:
     # 4  Matrices, sums, shapes
     #
     # The matrix product is where a network spends its time. In Y = A B, the element
-    # A[i, k] meets B[k, j] in each Y[i, j]. So its gradient is the sum over j of
-    # G[i, j] B[k, j], where G is the gradient of Y. That is a matrix product again:
-    # G B^T for A, and likewise A^T G for B. The other operations of this chapter only
-    # add or move numbers; their gradients hand out what was added and move it back.
+    # A[i, k] meets B[k, j] in each Y[i, j]. So the gradient of A[i, k] is the sum over
+    # j of G[i, j] B[k, j], where G is the gradient of Y. That is a matrix product
+    # again: G B^T for A, and likewise A^T G for B. The other operations of this chapter
+    # only add or move numbers; their gradients hand out what was added and move it back.
 
     def __matmul__(self, other):
         """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
@@ -618,7 +618,7 @@ class Tensor:
         (3.0, [0.25, 0.25, 0.25, 0.25])
         """
         total = self.sum(axis, keepdims)
-        return total / (self.size // max(total.size, 1))  # max: there may be no sums
+        return total / (self.size // max(total.size, 1))  # total may be empty
 
     def max(self, axis=None, keepdims=False):
         """The largest element along `axis`, an int, a tuple or None for all.
@@ -673,7 +673,7 @@ class Tensor:
         order = axes[0] if len(axes) == 1 else axes  # (1, 0) may come as a tuple
         back = None  # without an order, reversing the axes again restores them
         if axes and order is not None:
-            back = np.argsort(np.ravel(order) % self.ndim)
+            back = np.argsort(np.ravel(order) % self.ndim)  # the inverse permutation
         return Tensor.from_op(value, "transpose", (self, lambda g: g.transpose(back)))
 
     T = property(transpose)
@@ -818,7 +818,7 @@ class Tensor:
         _, e, total = Tensor._exponentials(self.data, axis)
         p = e / total
 
-        def gradient(g):  # dp_i/dx_j = p_i (1 if i = j else 0) - p_i p_j, summed over i
+        def gradient(g):  # sum over i of g_i dp_i/dx_j = g_i p_i ((i = j) - p_j)
             return p * (g - (g * p).sum(axis=axis, keepdims=True))
 
         return Tensor.from_op(p, "softmax", (self, gradient))
@@ -832,7 +832,7 @@ class Tensor:
         """
         z, e, total = Tensor._exponentials(self.data, axis)
 
-        def gradient(g):  # dy_i/dx_j = (1 if i = j else 0) - p_j, summed over i
+        def gradient(g):  # sum over i of g_i dy_i/dx_j = g_i ((i = j) - p_j)
             return g - e / total * g.sum(axis=axis, keepdims=True)
 
         return Tensor.from_op(z - np.log(total), "log_softmax", (self, gradient))
@@ -901,10 +901,10 @@ def concatenate(tensors, axis=0):
 def mse_loss(prediction, target):
     """The mean squared error: the loss for predicting numbers (regression).
 
-    Squares are the negative log-likelihood of Gaussian errors (Bishop, Pattern
-    Recognition and Machine Learning, 2006, sec. 3.1.1). Both shapes must be the same:
-    (N,) and (N, 1) would broadcast to (N, N) and give a wrong number in silence, so
-    they are a ValueError, and so is an empty batch.
+    Squares suit errors with a normal distribution: the least sum of squares is the
+    likeliest fit (Bishop, Pattern Recognition and Machine Learning, 2006, sec. 3.1.1).
+    Both shapes must be the same: (N,) and (N, 1) would broadcast to (N, N) and give a
+    wrong number in silence, so they are a ValueError, and so is an empty batch.
 
     >>> p = Tensor([1.0, 2.0])
     >>> loss = mse_loss(p, [1.0, 4.0])
@@ -912,7 +912,7 @@ def mse_loss(prediction, target):
     >>> loss.item(), p.grad.tolist()            # 2 (p - target) / N
     (2.0, [0.0, -2.0])
     """
-    prediction = Tensor._constant(prediction, None)
+    prediction = Tensor._as_tensor(prediction, None)
     shape = Tensor._floats(target).shape
     if prediction.shape != shape or prediction.size == 0:
         shapes = f"{prediction.shape} and {shape}"
@@ -951,10 +951,10 @@ def cross_entropy(logits, targets):
     labels that are no integers.
 
     Why the logarithm? To give the truth 1 % must cost far more than to give it 50 %:
-    -log(p) is 4.6 against 0.7, and grows without bound. It is the negative
-    log-likelihood of the data (Bishop, eq. 4.108). Why one operation for softmax,
-    logarithm and mean? It never takes the logarithm of a probability that has rounded
-    to 0, and its gradient is simple: (probability - target) / N (eq. 4.109).
+    -log(p) is 4.6 against 0.7, and grows without bound (Bishop, eq. 4.108). Why one
+    operation for softmax, logarithm and mean? It never takes the logarithm of a
+    probability that has rounded to 0, and its gradient is simple: (probability -
+    target) / N (eq. 4.109).
 
     >>> cross_entropy([[1000.0, 0.0]], [1]).item()  # softmax first: -log(0) is inf
     1000.0
@@ -966,7 +966,7 @@ def cross_entropy(logits, targets):
     >>> cross_entropy(logits, [[1.0, 0.0], [0.0, 1.0]]).item() == loss.item()
     True
     """
-    logits = Tensor._constant(logits, None)
+    logits = Tensor._as_tensor(logits, None)
     x = logits.data
     t = _targets(targets, x.shape)
     # log softmax = z - log(total), with all leading axes as one
@@ -993,8 +993,8 @@ def cross_entropy(logits, targets):
 # 7  Checking and seeing
 #
 # How do we know that a derivative is right? By trying, as in the introduction: move one
-# number by eps and watch the result; both ways, as their errors nearly cancel. It is
-# slow and not exact, but it knows nothing of our formulas and their mistakes.
+# number by eps and watch the result; both ways (central differences), as their errors
+# nearly cancel. It is slow and not exact, but it knows nothing of our formulas.
 
 
 def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
@@ -1114,25 +1114,6 @@ def _check_range(low, high, **settings):
     for name, value in settings.items():
         if not low <= value <= high:
             raise ValueError(f"{name} must lie in {low}...{high}, got {value}")
-
-
-def _load(arrays, state):
-    """Copy the arrays of `state` into `arrays`, of the same names: all, or none."""
-    if not isinstance(state, Mapping):
-        raise TypeError(f"a state is a dict of arrays, not a {type(state).__name__}")
-    missing, unknown = sorted(arrays.keys() - state), sorted(state.keys() - arrays)
-    if missing or unknown:
-        raise KeyError(f"another model's state? missing {missing}, unknown {unknown}")
-    new = {name: np.array(state[name]) for name in arrays}
-    for name, array in arrays.items():
-        if array.shape != new[name].shape:
-            raise ValueError(f"{name} is {new[name].shape}, expected {array.shape}")
-        if not np.can_cast(new[name].dtype, array.dtype, "same_kind"):
-            raise TypeError(f"{name} is {new[name].dtype}, expected {array.dtype}")
-        if not array.flags.writeable:
-            raise ValueError(f"{name} is read-only here and cannot be loaded")
-    for name, array in arrays.items():
-        array[...] = new[name]
 
 
 class Module:
@@ -1274,6 +1255,25 @@ class Module:
         """
         return {name: array.copy() for name, array in self._arrays().items()}
 
+    @staticmethod
+    def _load(arrays, state):
+        """Copy the arrays of `state` into `arrays`, of the same names: all, or none."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a dict of arrays, not {type(state).__name__}")
+        missing, unknown = sorted(arrays.keys() - state), sorted(state.keys() - arrays)
+        if missing or unknown:
+            raise KeyError(f"another state? missing {missing}, unknown {unknown}")
+        new = {name: np.array(state[name]) for name in arrays}
+        for name, array in arrays.items():
+            if array.shape != new[name].shape:
+                raise ValueError(f"{name} is {new[name].shape}, expected {array.shape}")
+            if not np.can_cast(new[name].dtype, array.dtype, "same_kind"):
+                raise TypeError(f"{name} is {new[name].dtype}, expected {array.dtype}")
+            if not array.flags.writeable:
+                raise ValueError(f"{name} is read-only here and cannot be loaded")
+        for name, array in arrays.items():
+            array[...] = new[name]
+
     def load_state_dict(self, state):
         """Copy `state`, a dict of arrays or `np.load(path)`, into this model, in place.
 
@@ -1285,24 +1285,24 @@ class Module:
         ...
         ValueError: W is (3, 1), expected (2, 1)
         """
-        _load(self._arrays(), state)
+        Module._load(self._arrays(), state)
 
 
-def _tensor(x, dtype=None):
+def _input(x, dtype=None):
     """What a module was called with, as a Tensor. Lists of Tensors are stacked."""
     if isinstance(x, (list, tuple)) and Tensor._holds_tensor(x):
-        x = stack([_tensor(item, dtype) for item in x])
-    return Tensor._constant(x, dtype)
+        x = stack([_input(item, dtype) for item in x])
+    return Tensor._as_tensor(x, dtype)
 
 
-# How large should the first, random weights be? A neuron sums nin products. If inputs
-# have variance 1 and weights variance s, the sum has variance nin * s. At s = 1, a few
-# layers blow the signal up to absurd sizes; with a tiny s they extinguish it. With
-# s = 1 / nin it keeps its size (LeCun et al., Efficient BackProp, 1998, eq. 16; Glorot
-# and Bengio, 2010, eq. 10). ReLU sets half of the values to zero, which halves their
-# mean square, so it needs s = 2 / nin (He et al., Delving Deep into Rectifiers, 2015,
-# eq. 10). Why random at all? Neurons that start equal get equal gradients and so stay
-# equal forever.
+# How large should the first, random weights be? A neuron sums nin inputs times weights.
+# If inputs have variance 1 and weights variance s, the sum has variance nin * s. At
+# s = 1, a few layers blow the signal up to absurd sizes; with a tiny s they extinguish
+# it. With s = 1 / nin it keeps its size (LeCun et al., Efficient BackProp, 1998, eq. 16;
+# Glorot and Bengio, 2010, eq. 10). ReLU sets half of the values to zero, which halves
+# their mean square, so it needs s = 2 / nin (He et al., Delving Deep into Rectifiers,
+# 2015, eq. 10). Why random at all? Neurons that start equal get equal gradients and so
+# stay equal forever.
 
 
 def _activation(nonlin, nin):
@@ -1343,7 +1343,7 @@ class Neuron(Module):
         self.b = Tensor(0.0)
 
     def forward(self, x):
-        out = _tensor(x, self.w.dtype) @ self.w + self.b
+        out = _input(x, self.w.dtype) @ self.w + self.b
         return self.nonlin(out) if self.nonlin else out
 
 
@@ -1388,7 +1388,7 @@ class Layer(Module):
         self.b = Tensor(np.zeros(nout, dtype))
 
     def forward(self, x):
-        out = _tensor(x, self.W.dtype) @ self.W + self.b
+        out = _input(x, self.W.dtype) @ self.W + self.b
         return self.nonlin(out) if self.nonlin else out
 
     @property
@@ -1398,7 +1398,7 @@ class Layer(Module):
         for w, b in zip(self.W.data.T, self.b.data.reshape(-1, 1)):
             neuron = Neuron.__new__(Neuron)
             neuron.nonlin = self.nonlin
-            # These are views, and from_op does not copy.
+            # These are views of the layer's arrays; Tensor(w) would copy.
             neuron.w = Tensor.from_op(w, "")
             neuron.b = Tensor.from_op(b.reshape(()), "")
             neuron.w.requires_grad = neuron.b.requires_grad = True
@@ -1422,7 +1422,7 @@ class Sequential(Module):
 
     def forward(self, x):
         for layer in self.layers:
-            x = layer(x if isinstance(layer, Module) else _tensor(x))
+            x = layer(x if isinstance(layer, Module) else _input(x))
         return x
 
 
@@ -1443,8 +1443,8 @@ class MLP(Sequential):
         _check_range(1, np.inf, nouts=len(nouts))
         rng = np.random.default_rng(rng)
         nonlins = [nonlin] * (len(nouts) - 1) + [False]
-        layers = zip([nin, *nouts], nouts, nonlins)
-        super().__init__(*[Layer(*layer, rng, dtype) for layer in layers])
+        settings = zip([nin, *nouts], nouts, nonlins)
+        super().__init__(*[Layer(*three, rng, dtype) for three in settings])
 
 
 # ======================================================================================
@@ -1483,7 +1483,7 @@ class Dropout(Module):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x):
-        x = _tensor(x)
+        x = _input(x)
         if not self.training or self.p == 0:
             return x
         kept = self.rng.random(x.shape, dtype=np.float32) >= self.p
@@ -1504,9 +1504,9 @@ class BatchNorm1d(Module):
     `eps` is added to the variance, so that a constant feature divides by no zero.
 
     In evaluation one example must not depend on its neighbours, and alone it would be
-    its own mean, always 0. So training keeps running averages of mean and (unbiased)
-    variance, and evaluation uses those (algorithm 2). `momentum` is the weight of the
-    new batch in them, as in PyTorch.
+    its own mean, always 0. So training keeps running averages of mean and variance
+    (with n - 1, unbiased), and evaluation uses those (algorithm 2). `momentum` is the
+    weight of the new batch in them, as in PyTorch.
 
     >>> bn = BatchNorm1d(1, momentum=0.5, eps=0.0)
     >>> bn(np.array([[1.0], [3.0]])).data.tolist()      # mean 2, variance 1
@@ -1517,6 +1517,8 @@ class BatchNorm1d(Module):
     [1.5]
     >>> bn.eval()(np.array([[1.0], [1.0 + 1.5**0.5]])).data.tolist()
     [[0.0], [1.0]]
+    >>> gradcheck(BatchNorm1d(1), Tensor([[1.0], [3.0], [4.0]]))
+    True
     """
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, dtype=np.float64):
@@ -1529,7 +1531,7 @@ class BatchNorm1d(Module):
         self.running_mean, self.running_var = 0 * ones, ones
 
     def forward(self, x):
-        x = _tensor(x, self.gamma.dtype)
+        x = _input(x, self.gamma.dtype)
         C = self.gamma.size
         if x.ndim not in (2, 3) or x.shape[1] != C:
             raise ValueError(f"BatchNorm1d: (N, {C}) or (N, {C}, L), not {x.shape}")
@@ -1555,12 +1557,11 @@ class BatchNorm1d(Module):
         value = centred * slope
 
         def gradient(g):
-            # Moving one element also moves the mean and the variance it is measured by:
-            # what shifts or stretches the whole batch has no effect. So those two parts
-            # of g, along a constant and along `value`, are subtracted.
-            common = g.mean(axis=axes, keepdims=True)
-            along = (g * value).mean(axis=axes, keepdims=True)
-            return slope * (g - common - value * along)
+            # An element also moves the mean and the variance that it is measured by. What
+            # it does to the whole batch in these two ways is subtracted.
+            through_mean = g.mean(axis=axes, keepdims=True)
+            through_var = value * (g * value).mean(axis=axes, keepdims=True)
+            return slope * (g - through_mean - through_var)
 
         unbiased = var * (n / (n - 1))
         for running, new in (self.running_mean, mean), (self.running_var, unbiased):
@@ -1629,7 +1630,7 @@ class Optimizer:
         self._starts = [0, *np.cumsum([p.size for p in self.params]).tolist()]
         self._steps = np.zeros(len(self.params), np.int64)  # of each parameter
         dtype = np.result_type(*{p.dtype for p in self.params})
-        self._flat = np.zeros(self._starts[-1], dtype)  # see `step`
+        self._flat = np.zeros(self._starts[-1], dtype)  # see _step_run
         self._buffers = {name: np.zeros_like(self._flat) for name in self.buffers}
 
     def zero_grad(self):
@@ -1661,9 +1662,9 @@ class Optimizer:
     def step(self):
         """Change every parameter that has a gradient, in place.
 
-        A loss computed before the step still refers to these arrays: compute it anew
-        before you call its `backward` again. A ValueError, and no change, if a `grad`
-        has another shape than its parameter or `lr` is negative.
+        The step changes arrays that the graph of an earlier loss still uses: compute
+        the loss anew before you call `backward` again. A ValueError, and no change, if
+        a `grad` has another shape than its parameter or `lr` is negative.
 
         >>> x = Tensor(4.0)
         >>> (x * x).backward()                      # dx = 8
@@ -1726,7 +1727,7 @@ class Optimizer:
         >>> x = Tensor([1.0])
         >>> SGD([x], momentum=0.9).load_state_dict(SGD([x], momentum=0.9).state_dict())
         """
-        _load(self._arrays(), state)
+        Module._load(self._arrays(), state)
 
 
 class SGD(Optimizer):
@@ -1767,7 +1768,7 @@ class Adam(Optimizer):
     """Adaptive moments: every parameter gets a step size of its own.
 
     `m` averages the gradient (a momentum), `v` its square. A step of lr * m / sqrt(v)
-    is at most about lr, whatever the units of the gradient: large slopes do not
+    is usually about lr or less, whatever the units of the gradient: large slopes do not
     overshoot, small ones do not stall (Kingma and Ba, Adam, 2015, algorithm 1).
 
     `betas` are the weights of the old averages. Both averages start at 0 and so are too
@@ -1786,8 +1787,8 @@ class Adam(Optimizer):
     >>> np.allclose(x.data, [0.5, 1.5])
     True
 
-    This is all of it. XOR, the simplest thing that a network without a hidden layer can
-    not learn, shows what the activation functions are for:
+    All of this file together: XOR, the simplest thing that a network without a hidden
+    layer cannot learn.
 
     >>> X, labels = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> def train(model):
