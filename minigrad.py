@@ -270,10 +270,8 @@ class Tensor:
         # A loop over a list that grows, not recursion: graphs may be a million deep.
         for node in behind:
             for tensor, _ in node._inputs:
-                if tensor in uses:
-                    uses[tensor] += 1
-                else:
-                    uses[tensor] = 1
+                uses[tensor] = uses.get(tensor, 0) + 1
+                if uses[tensor] == 1:
                     behind.append(tensor)
 
         gradients, ready = {self: gradient}, [self]
@@ -550,7 +548,7 @@ class Tensor:
     # A[i, k] meets B[k, j] in each Y[i, j]. So the gradient of A[i, k] is the sum over
     # j of G[i, j] B[k, j], where G is the gradient of Y. That is a matrix product
     # again: G B^T for A, and likewise A^T G for B. The other operations of this chapter
-    # only add or move numbers; their gradients hand out what was added and move it back.
+    # only add, pick or move numbers; their gradients go back the same ways.
 
     def __matmul__(self, other):
         """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
@@ -997,6 +995,19 @@ def cross_entropy(logits, targets):
 # nearly cancel. It is slow and not exact, but it knows nothing of our formulas.
 
 
+def _slope(f, inputs, x, index, weights, eps):
+    """How fast (f(*inputs) * weights).sum() grows with the one element x[index]."""
+    before, results = x.data[index], []
+    try:
+        for moved in (before + eps, before - eps):
+            x.data[index] = moved
+            with no_grad():
+                results.append((f(*inputs).data * weights).sum())
+    finally:
+        x.data[index] = before
+    return (results[0] - results[1]) / (2 * eps)
+
+
 def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     """Does `backward` through `f(*inputs)` agree with central differences?
 
@@ -1030,22 +1041,11 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     if out.size != 1:
         weights = np.random.default_rng(0).normal(size=out.shape)
 
-    def slope(x, index):
-        before, results = x.data[index], []
-        try:
-            for moved in (before + eps, before - eps):
-                x.data[index] = moved
-                with no_grad():
-                    results.append((f(*inputs).data * weights).sum())
-        finally:
-            x.data[index] = before
-        return (results[0] - results[1]) / (2 * eps)
-
     gradients = out._gradients(weights) if out.requires_grad else {}
     for i, x in enumerate(inputs):
         exact = gradients.get(x, np.zeros(x.shape))
         for index in np.ndindex(x.shape) if x.requires_grad else ():
-            a, b = exact[index], slope(x, index)
+            a, b = exact[index], _slope(f, inputs, x, index, weights, eps)
             if not abs(a - b) <= atol + rtol * abs(b):
                 both = f"backward gives {a:.6g}, central differences give {b:.6g}"
                 raise AssertionError(f"input {i}, element {index}: {both}")
@@ -1298,11 +1298,11 @@ def _input(x, dtype=None):
 # How large should the first, random weights be? A neuron sums nin inputs times weights.
 # If inputs have variance 1 and weights variance s, the sum has variance nin * s. At
 # s = 1, a few layers blow the signal up to absurd sizes; with a tiny s they extinguish
-# it. With s = 1 / nin it keeps its size (LeCun et al., Efficient BackProp, 1998, eq. 16;
-# Glorot and Bengio, 2010, eq. 10). ReLU sets half of the values to zero, which halves
-# their mean square, so it needs s = 2 / nin (He et al., Delving Deep into Rectifiers,
-# 2015, eq. 10). Why random at all? Neurons that start equal get equal gradients and so
-# stay equal forever.
+# it. With s = 1 / nin it keeps its size (LeCun et al., Efficient BackProp, 1998, eq.
+# 16; Glorot and Bengio, 2010, eq. 10). ReLU sets half of the values to zero, which
+# halves their mean square, so it needs s = 2 / nin (He et al., Delving Deep into
+# Rectifiers, 2015, eq. 10). Why random at all? Neurons that start equal get equal
+# gradients and so stay equal forever.
 
 
 def _activation(nonlin, nin):
@@ -1557,8 +1557,8 @@ class BatchNorm1d(Module):
         value = centred * slope
 
         def gradient(g):
-            # An element also moves the mean and the variance that it is measured by. What
-            # it does to the whole batch in these two ways is subtracted.
+            # An element also moves the mean and the variance that it is measured by.
+            # What it does to the whole batch in these two ways is subtracted.
             through_mean = g.mean(axis=axes, keepdims=True)
             through_var = value * (g * value).mean(axis=axes, keepdims=True)
             return slope * (g - through_mean - through_var)
