@@ -31,7 +31,6 @@ clean:  ## remove what the other targets made
 	rm -rf .venv __pycache__
 
 $(STAMP): Makefile $(FRESH)
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check numpy scikit-learn
 	@echo "$(WANTED)" > $@

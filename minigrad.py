@@ -399,6 +399,9 @@ class Tensor:
         dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
         return f"Tensor({text}{dtype}{f', op={self.op!r}' if self.op else ''})"
 
+    def __format__(self, spec):  # f"{loss:.4f}"
+        return format(self.item() if spec else str(self), spec)
+
     def __reduce__(self):
         # Copies and pickles take the numbers along, not the graph: they are leaves. A
         # None and a dict is how __slots__ are set.
@@ -423,7 +426,7 @@ class Tensor:
 
     # NumPy asks these methods what to do with a Tensor among its arguments. `asarray`
     # and `array` get the data. Operators with an array on the left, as in `X @ W`, are
-    # ours. All else would lose the gradient without a word, so it is a TypeError.
+    # ours. Other NumPy functions would lose the gradient without a word: a TypeError.
 
     def __array__(self, dtype=None, copy=None):
         array = np.asarray(self.data, dtype)
@@ -452,8 +455,9 @@ class Tensor:
     #
     # Now every operation is one row of a table of derivatives. In a product, the output
     # changes by b when a changes by one, so the gradient of a is g * b. Numbers and
-    # plain arrays in an expression are constants. NumPy broadcasts on the way forward;
-    # `backward` undoes it, so no row below needs to think of shapes.
+    # plain arrays in an expression are constants (not copied: leave them as they are
+    # until `backward` is done). NumPy broadcasts on the way forward; `backward` undoes
+    # it, so no row below needs to think of shapes.
 
     def _operands(self, other):
         """The arrays of self and other in one dtype; numbers adopt that of self."""
@@ -532,10 +536,12 @@ class Tensor:
         return Tensor._as_tensor(other, self.dtype) @ self
 
     # `t += x` makes a new tensor and gives it the name t, which is what you want where
-    # you add up a loss. Under no_grad you probably meant to change t itself.
+    # you add up a loss. In `w -= lr * w.grad` you want to change w itself, and the new
+    # tensor would leave it as it was. An array on the right, or no_grad, tells.
 
     def _in_place(self, other):
-        if self.requires_grad and not _recording.get():
+        update = isinstance(other, (np.ndarray, np.generic)) or not _recording.get()
+        if update and self.requires_grad and not self._inputs:
             raise TypeError("t -= x only rebinds the name t: write t.data -= x")
         return NotImplemented  # and Python goes on to t = t - x
 
@@ -926,6 +932,8 @@ def _targets(targets, shape):
         what = "logits (..., C), not empty, and targets (...) or (..., C)"
         raise ValueError(f"cross_entropy takes {what}; got {shape} and {t.shape}")
     if t.shape == shape:
+        if t.dtype.kind in "iub" and (t.sum(axis=-1) != 1).any():
+            raise ValueError(f"integers of shape {shape} must have one 1 in each row")
         t = Tensor._floats(targets).reshape(-1, shape[-1])
         if not (t.min() >= 0 and t.max() <= 1):
             raise ValueError(f"probabilities lie in 0...1, not {t.min()}...{t.max()}")
@@ -1121,8 +1129,8 @@ class Module:
 
     Assign Tensors, arrays, Modules, or lists and dicts of them to attributes and write
     `forward`; calling the module calls it. Tensors that require gradients are its
-    parameters. Arrays are state that is saved but not trained. There is no need to call
-    `super().__init__()`.
+    parameters, unless they are results. Arrays are state that is saved but not trained.
+    There is no need to call `super().__init__()`.
 
     >>> class Affine(Module):
     ...     def __init__(self):
@@ -1177,7 +1185,8 @@ class Module:
     def named_parameters(self):
         """[(name, Tensor)] of all parameters, in order of definition, each once.
 
-        A tensor with two names (tied weights) appears under its first.
+        A tensor with two names (tied weights) appears under its first. A frozen one, of
+        which you have set `requires_grad` to False, does not appear.
 
         >>> [name for name, p in MLP(2, [3, 1]).named_parameters()]
         ['layers.0.W', 'layers.0.b', 'layers.1.W', 'layers.1.b']
@@ -1197,7 +1206,7 @@ class Module:
         return [p for _, p in self.named_parameters()]
 
     def zero_grad(self):
-        """Forget the gradients: set every parameter's `grad` to None.
+        """Forget the gradients: set `grad` to None, of frozen parameters as well.
 
         >>> model = Layer(1, 1)
         >>> model([1.0]).sum().backward()
@@ -1205,8 +1214,9 @@ class Module:
         >>> model.W.grad is None
         True
         """
-        for p in self.parameters():
-            p.grad = None
+        for _, member in Module._walk(self, "", set()):
+            if isinstance(member, Tensor):
+                member.grad = None
 
     def train(self, mode=True):
         """Switch this module and those within to training (or not); returns it.
@@ -1229,11 +1239,13 @@ class Module:
         return self.train(False)
 
     def _arrays(self):
-        return {
-            name: member.data if isinstance(member, Tensor) else member
-            for name, member in Module._walk(self, "", set())
-            if isinstance(member, (Tensor, np.ndarray))
-        }
+        arrays = {}
+        for name, member in Module._walk(self, "", set()):
+            if name in arrays:
+                raise ValueError(f"two members of the model have the name {name}")
+            if not isinstance(member, Module):
+                arrays[name] = member.data if isinstance(member, Tensor) else member
+        return arrays
 
     def state_dict(self):
         """{name: array}, copies of all that a trained model consists of.
@@ -1267,7 +1279,8 @@ class Module:
         for name, array in arrays.items():
             if array.shape != new[name].shape:
                 raise ValueError(f"{name} is {new[name].shape}, expected {array.shape}")
-            if not np.can_cast(new[name].dtype, array.dtype, "same_kind"):
+            casting = "same_kind" if array.dtype.kind == "f" else "safe"
+            if not np.can_cast(new[name].dtype, array.dtype, casting):
                 raise TypeError(f"{name} is {new[name].dtype}, expected {array.dtype}")
             if not array.flags.writeable:
                 raise ValueError(f"{name} is read-only here and cannot be loaded")
@@ -1354,7 +1367,7 @@ class Layer(Module):
     stand in `b` (nout,). So the whole layer is one matrix product, and NumPy computes
     all neurons for all examples at once: (N, nin) -> (N, nout). Plain arrays, such as
     images, are constants, and no gradient is computed for them. `dtype` is np.float64
-    or np.float32; for the rest see Neuron.
+    or np.float32 (for which images must be float32 too); for the rest see Neuron.
 
     >>> layer = Layer(3, 2, rng=0)
     >>> x = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])

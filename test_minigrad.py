@@ -1282,7 +1282,9 @@ class World:
         self.adam = Adam(self.model.parameters(), lr=0.1)
         self.sgd = SGD([self.t, self.v, self.s], momentum=0.9)
         self.bare = Optimizer([Tensor(1.0), self.s])
-        self.fixed = Module()
+        self.coded, self.doubled, self.fixed = Module(), Module(), Module()
+        self.coded.codes = np.zeros(1, np.int8)
+        self.doubled.parts = {1: {"a": np.ones(2)}, "1": {"a": np.ones(2)}}
         self.fixed.mask = np.broadcast_to(1.0, 3)
         fit(self.model, self.adam)
         (self.t * self.v * self.s).sum().backward()
@@ -1342,6 +1344,9 @@ MISTAKES = [
     ("truth of many", lambda w: bool(w.t), ValueError, "ambiguous"),
     ("index too large", lambda w: w.t[2], IndexError, "2"),
     ("t -= 1", lambda w: no_grad()(operator.isub)(w.t, 1), TypeError, r"\.data"),
+    ("t -= array", lambda w: operator.isub(w.t, 0.1 * w.t.grad), TypeError, r"\.data"),
+    ("t -= number", lambda w: operator.isub(w.s, 0.1 * w.s.grad), TypeError, r"\.data"),
+    ("format many", lambda w: f"{w.t:.2f}", ValueError, "size 1|one element"),
     # backward
     ("vector", lambda w: (w.t * 1).backward(), ValueError,
      r"\(2, 3\).*sum\(\).*mean\(\)"),
@@ -1391,6 +1396,7 @@ MISTAKES = [
     *[(f"probability {p}", lambda w, p=p: cross_entropy(w.v, [p, 0, 0]), ValueError,
        "probabilit")
       for p in (1.5, -0.5, np.nan)],
+    ("labels of all", lambda w: cross_entropy(w.v, [0, 1, 1]), ValueError, "one 1"),
     ("array", lambda w: gradcheck(abs, w.array), (TypeError, ValueError), "input 0"),
     ("float32", lambda w: gradcheck(lambda x, y: x, w.s, Tensor(np.float32(1))),
      ValueError, "float64.*float32|float32.*float64"),
@@ -1423,6 +1429,9 @@ MISTAKES = [
      "2.W"),
     ("state", lambda w: w.model.load_state_dict(w.adam.state_dict()), KeyError,
      "layers.0"),
+    ("narrower", lambda w: w.coded.load_state_dict({"codes": np.array([300])}),
+     TypeError, "codes.*int64.*int8"),
+    ("same name", lambda w: w.doubled.state_dict(), ValueError, "1.a"),
     ("read-only", lambda w: w.fixed.load_state_dict(w.fixed.state_dict()), ValueError,
      "mask.*read-only"),
     # Optimizers
@@ -1464,6 +1473,22 @@ class TestMistakes(Case):
 
 
 class TestPrograms(Case):
+    def test_freezing_and_formatting(self):
+        model = MLP(2, [3, 1], rng=0)
+        before = model.layers[0].W.data.copy()
+        optimizer = SGD(model.parameters(), lr=0.1)
+        model(np.ones((4, 2))).sum().backward()
+        for p in model.layers[0].parameters():
+            p.requires_grad = False
+        model.zero_grad()  # the frozen ones too, or the next step would move them
+        loss = model(np.ones((4, 2))).sum()
+        loss.backward()
+        optimizer.step()
+        self.assertSame(model.layers[0].W.data, before)
+        self.assertEqual([n for n, p in model.named_parameters()],
+                         ["layers.1.W", "layers.1.b"])
+        self.assertEqual(f"{Tensor(0.125):.2f} {Tensor([2.0])}", "0.12 Tensor([2.])")
+
     def test_the_expression_in_micrograds_readme(self):
         Value = Tensor
         a, b = Value(-4.0), Value(2.0)
