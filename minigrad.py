@@ -78,9 +78,9 @@ __all__ = [
 # 1  Undoing broadcasting
 #
 # NumPy stretches arrays to a common shape: in (32, 10) + (10,) the ten numbers are used
-# in each of the 32 rows. A number that is used 32 times influences the result
-# in 32 ways, and the total influence is their sum. So a gradient that comes back in
-# the stretched shape is summed over the axes that were stretched. Any operation may
+# in each of the 32 rows. A number that is used 32 times influences the result in 32
+# ways, and the total influence is their sum. So a gradient that comes back in the
+# stretched shape is summed over the axes that were stretched. Any operation may
 # broadcast; the undoing happens here alone, when `backward` asks for it.
 
 
