@@ -112,8 +112,8 @@ def _unbroadcast(gradient, shape):
 #     An operation is its value and, for every input, a function that turns the
 #     gradient of the output into the gradient of that input.
 #
-# Those functions hold arrays, never the output tensor: as it holds them, the two would
-# keep each other alive. So Python frees the whole graph when you drop the result.
+# Those functions hold arrays, never the output tensor, which holds them: such a cycle
+# would live until the garbage collector runs. So dropping the result frees the graph.
 
 
 # Whether results remember their inputs. Each thread has its own value.
@@ -277,7 +277,7 @@ class Tensor:
         gradients, ready = {self: gradient}, [self]
         for node in ready:  # this list grows as well
             # Some functions return g itself, as both of x + y do. Then several tensors
-            # share this array: all get a view into which nobody may write.
+            # share this array, so g is a view into which nobody may write.
             g = gradients[node] = gradients[node].view()
             g.setflags(write=False)
             for tensor, function in node._inputs:
@@ -537,7 +537,7 @@ class Tensor:
 
     # `t += x` makes a new tensor and gives it the name t, which is what you want where
     # you add up a loss. In `w -= lr * w.grad` you want to change w itself, and the new
-    # tensor would leave it as it was. An array on the right, or no_grad, tells.
+    # tensor would leave it as it was. We tell it by the array, or by no_grad.
 
     def _in_place(self, other):
         update = isinstance(other, (np.ndarray, np.generic)) or not _recording.get()
@@ -822,7 +822,7 @@ class Tensor:
         _, e, total = Tensor._exponentials(self.data, axis)
         p = e / total
 
-        def gradient(g):  # sum over i of g_i dp_i/dx_j = g_i p_i ((i = j) - p_j)
+        def gradient(g):  # sum over i of g_i dp_i/dx_j = g_i p_i ([i = j] - p_j)
             return p * (g - (g * p).sum(axis=axis, keepdims=True))
 
         return Tensor.from_op(p, "softmax", (self, gradient))
@@ -836,7 +836,7 @@ class Tensor:
         """
         z, e, total = Tensor._exponentials(self.data, axis)
 
-        def gradient(g):  # sum over i of g_i dy_i/dx_j = g_i ((i = j) - p_j)
+        def gradient(g):  # sum over i of g_i dy_i/dx_j = g_i ([i = j] - p_j)
             return g - e / total * g.sum(axis=axis, keepdims=True)
 
         return Tensor.from_op(z - np.log(total), "log_softmax", (self, gradient))
@@ -1367,7 +1367,7 @@ class Layer(Module):
     stand in `b` (nout,). So the whole layer is one matrix product, and NumPy computes
     all neurons for all examples at once: (N, nin) -> (N, nout). Plain arrays, such as
     images, are constants, and no gradient is computed for them. `dtype` is np.float64
-    or np.float32 (for which images must be float32 too); for the rest see Neuron.
+    or np.float32 (results are float64 if the images are); for the rest see Neuron.
 
     >>> layer = Layer(3, 2, rng=0)
     >>> x = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])
@@ -1448,8 +1448,8 @@ class MLP(Sequential):
     >>> model = MLP(64, [32, 10], rng=0)
     >>> model(np.zeros((5, 64))).shape
     (5, 10)
-    >>> MLP(2, [3, 1], dtype=np.float32)(np.ones(2)).shape
-    (1,)
+    >>> str(MLP(2, [3, 1], dtype=np.float32)(np.ones(2, np.float32)).dtype)
+    'float32'
     """
 
     def __init__(self, nin, nouts, nonlin=True, rng=None, dtype=np.float64):
@@ -1643,7 +1643,7 @@ class Optimizer:
         self._starts = [0, *np.cumsum([p.size for p in self.params]).tolist()]
         self._steps = np.zeros(len(self.params), np.int64)  # of each parameter
         dtype = np.result_type(*{p.dtype for p in self.params})
-        self._flat = np.zeros(self._starts[-1], dtype)  # see _step_run
+        self._flat = np.zeros(self._starts[-1], dtype)  # of all gradients
         self._buffers = {name: np.zeros_like(self._flat) for name in self.buffers}
 
     def zero_grad(self):
@@ -1749,8 +1749,8 @@ class SGD(Optimizer):
     "Stochastic", as each batch gives only a noisy estimate of the whole gradient. With
     momentum, a velocity v = momentum * v + g takes the place of g: like a ball rolling
     downhill, it speeds up where the slopes agree and calms down where they alternate
-    (Sutskever et al., On the Importance of Initialization and
-    Momentum, 2013, eq. 1; in PyTorch's form, where lr multiplies the velocity).
+    (Sutskever et al., On the Importance of Initialization and Momentum, 2013, eq. 1; in
+    PyTorch's form, where lr multiplies the velocity).
 
     >>> x = Tensor(1.0)
     >>> optimizer = SGD([x], lr=0.25, momentum=0.5)
