@@ -266,7 +266,7 @@ class Tensor:
 
     def _gradients(self, gradient):
         """{tensor: gradient} for self, whose own is given, and for all behind it."""
-        uses, behind = {self: 0}, [self]
+        uses, behind = {}, [self]
         # A loop over a list that grows, not recursion: graphs may be a million deep.
         for node in behind:
             for tensor, _ in node._inputs:
@@ -286,7 +286,7 @@ class Tensor:
                 if share.shape != data.shape:
                     share = _unbroadcast(share, data.shape)
                 if share.dtype is not data.dtype:
-                    share = share.astype(data.dtype, casting="same_kind", copy=False)
+                    share = share.astype(data.dtype, casting="same_kind")
                 if tensor in gradients:
                     share = np.asarray(gradients[tensor] + share)
                 gradients[tensor] = share
@@ -791,7 +791,7 @@ class Tensor:
         """
         a = self.data
         e = np.exp(-np.abs(a))
-        value = (np.where(a >= 0, 1, e) / (1 + e)).astype(a.dtype, copy=False)
+        value = (np.where(a >= 0, 1, e) / (1 + e)).astype(a.dtype)
         # The slope is value * (1 - value), but 1 - value would lose its digits near 1.
         return Tensor.from_op(value, "sigmoid", (self, lambda g: g * e / (1 + e) ** 2))
 
@@ -940,7 +940,7 @@ def _targets(targets, shape):
         return t
     if t.dtype.kind not in "iub":
         raise TypeError(f"labels must be integers, not {t.dtype}")
-    t = t.reshape(-1).astype(np.intp, copy=False)
+    t = t.reshape(-1).astype(np.intp)
     if t.min() < 0 or t.max() >= shape[-1]:
         given = f"{t.min()}...{t.max()}"
         raise ValueError(f"labels must lie in 0...{shape[-1] - 1}, got {given}")
@@ -1539,9 +1539,9 @@ class BatchNorm1d(Module):
         _check_range(0, 1, momentum=momentum)
         _check_range(0, np.inf, eps=eps)
         self.eps, self.momentum = float(eps), float(momentum)
-        ones = np.ones(num_features, _float_dtype(dtype))
-        self.gamma, self.beta = Tensor(ones), Tensor(0 * ones)
-        self.running_mean, self.running_var = 0 * ones, ones
+        zeros = np.zeros(num_features, _float_dtype(dtype))
+        self.gamma, self.beta = Tensor(zeros + 1), Tensor(zeros)
+        self.running_mean, self.running_var = zeros, zeros + 1
 
     def forward(self, x):
         x = _input(x, self.gamma.dtype)
