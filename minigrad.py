@@ -468,6 +468,7 @@ class Tensor:
             return a, a.dtype.type(other)
         else:
             b = Tensor._floats(other, a.dtype)
+        # NumPy 2 would do the same by itself, but in NumPy 1 a 0-d array has no say.
         if a.dtype is not b.dtype:
             dtype = np.result_type(a.dtype, b.dtype)
             a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
@@ -763,6 +764,8 @@ class Tensor:
         ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
         """
         a = self.data
+        # Without dtype, NumPy 1 turns a 0-d float32 into float64. As no value is
+        # negative, its sign is the slope: 0 or 1.
         value = np.maximum(a, 0, dtype=a.dtype)
         return Tensor.from_op(value, "relu", (self, lambda g: g * np.sign(value)))
 
@@ -953,8 +956,8 @@ def cross_entropy(logits, targets):
     `logits` are scores of shape (..., C), before any softmax. `targets` are constants:
     the right classes, integers of shape (...), or probabilities of shape (..., C). The
     mean is over all leading axes. A ValueError for an empty batch, a shape that does
-    not fit, a label outside 0...C-1 or a probability outside 0...1; a TypeError for
-    labels that are no integers.
+    not fit, a label outside 0...C-1, a probability outside 0...1, or integers of shape
+    (..., C) that are not one-hot; a TypeError for labels that are no integers.
 
     Why the logarithm? To give the truth 1 % must cost far more than to give it 50 %:
     -log(p) is 4.6 against 0.7, and grows without bound (Bishop, eq. 4.108). Why one
@@ -987,7 +990,7 @@ def cross_entropy(logits, targets):
         d = e / total
         if t.ndim == 1:
             d[rows, t] -= 1
-        else:  # the sum is 1 for probabilities, but nobody checked that
+        else:  # as in PyTorch, probabilities need not sum to 1
             d = d * t.sum(axis=-1, keepdims=True) - t
         return (d * (g / len(z))).reshape(x.shape)
 
@@ -1129,8 +1132,8 @@ class Module:
 
     Assign Tensors, arrays, Modules, or lists and dicts of them to attributes and write
     `forward`; calling the module calls it. Tensors that require gradients are its
-    parameters, unless they are results. Arrays are state that is saved but not trained.
-    There is no need to call `super().__init__()`.
+    parameters, unless an operation made them. Arrays are state that is saved but not
+    trained. There is no need to call `super().__init__()`.
 
     >>> class Affine(Module):
     ...     def __init__(self):
@@ -1239,6 +1242,7 @@ class Module:
         return self.train(False)
 
     def _arrays(self):
+        """{name: array} of all that is saved: the arrays themselves, not copies."""
         arrays = {}
         for name, member in Module._walk(self, "", set()):
             if name in arrays:
@@ -1699,6 +1703,7 @@ class Optimizer:
                 self._step_run(i, i + 1)
 
     def _step_run(self, first, last):
+        """Update params[first:last], which have been updated equally often, as one."""
         params, starts = self.params[first:last], self._starts[first : last + 1]
         begin, end, flat = starts[0], starts[-1], self._flat
         np.concatenate([p.grad.ravel() for p in params], out=flat[begin:end])
@@ -1717,6 +1722,7 @@ class Optimizer:
             p.data -= flat[low:high].reshape(p.data.shape)
 
     def _arrays(self):
+        """The buffers, cut up again into one array for each parameter, as views."""
         arrays = {"steps": self._steps}
         for name, vector in self._buffers.items():
             for i, (p, start) in enumerate(zip(self.params, self._starts)):
