@@ -1293,23 +1293,17 @@ class World:
     def snapshot(self):
         tensors = [self.t, self.v, self.s, *self.model.parameters(), *self.bare.params]
         arrays = [t.data for t in tensors] + [t.grad for t in tensors] + [self.array]
-        for owner in self.model, self.adam, self.sgd, self.bare:
+        for owner in self.model, self.adam, self.sgd, self.bare, self.coded, self.fixed:
             arrays += owner.state_dict().values()
         return [None if array is None else array.tobytes() for array in arrays]
 
-    def step_with(self, grad):
-        before, self.s.grad = self.s.grad, grad
+    def step_with(self, optimizer, owner, name, value):
+        before = getattr(owner, name)
+        setattr(owner, name, value)
         try:
-            self.sgd.step()
+            optimizer.step()
         finally:
-            self.s.grad = before
-
-    def step_at(self, lr):
-        before, self.adam.lr = self.adam.lr, lr
-        try:
-            self.adam.step()
-        finally:
-            self.adam.lr = before
+            setattr(owner, name, before)
 
 
 def used_up(parameters):
@@ -1448,11 +1442,15 @@ MISTAKES = [
       for b in [(0.9, 1.0), (1.0, 0.9), (-0.1, 0.9), (0.9, -0.1), (0.9,),
                 (0.9, 0.9, 0.9)]],
     ("no rule", lambda w: w.bare.step(), NotImplementedError, "Optimizer.*update"),
-    ("grad", lambda w: w.step_with(np.ones(2)), ValueError, r"\(2,\).*\(\)"),
-    ("grad zero", lambda w: w.step_with([0.0]), ValueError, r"\(1,\).*\(\)"),
-    *[(f"step at {lr}", lambda w, lr=lr: w.step_at(lr), ValueError, "lr")
+    ("grad", lambda w: w.step_with(w.sgd, w.s, "grad", np.ones(2)),
+     ValueError, r"\(2,\).*\(\)"),
+    ("grad zero", lambda w: w.step_with(w.sgd, w.s, "grad", [0.0]),
+     ValueError, r"\(1,\).*\(\)"),
+    *[(f"step at {lr}", lambda w, lr=lr: w.step_with(w.adam, w.adam, "lr", lr),
+       ValueError, "lr")
       for lr in (-0.1, np.nan)],
-    *[(f"step at {lr}", lambda w, lr=lr: w.step_at(lr), TypeError, ".")
+    *[(f"step at {lr}", lambda w, lr=lr: w.step_with(w.adam, w.adam, "lr", lr),
+       TypeError, ".")
       for lr in (None, "0.1")],
 ]  # fmt: skip
 
