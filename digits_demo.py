@@ -1,6 +1,6 @@
 # /// script
-# requires-python = ">=3.9"
-# dependencies = ["numpy>=1.24", "scikit-learn"]
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=2.0", "scikit-learn"]
 # ///
 """Train a small network to read handwritten digits, then look at its answers."""
 import argparse
