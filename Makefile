@@ -1,4 +1,4 @@
-# PYTHON=python3.12 make test   chooses another interpreter.
+# PYTHON=python3.12 make test   chooses another interpreter, of Python 3.10 or newer.
 PYTHON ?= python3
 
 ifeq ($(OS),Windows_NT)
@@ -32,5 +32,5 @@ clean:  ## remove what the other targets made
 
 $(STAMP): Makefile $(FRESH)
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check numpy scikit-learn
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'numpy>=2.0' scikit-learn
 	@echo "$(WANTED)" > $@

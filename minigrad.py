@@ -9,17 +9,18 @@ parameter a small step against its slope, and the error shrinks.
 
 How can a computer find the slopes? It could change one parameter and run the network
 again, but a million parameters take a million runs for one step. However, a calculation
-is a chain of additions, products and exponentials, whose derivatives are known. The
-chain rule multiplies them along the chain, and adds where two chains lead to the error:
+is a chain of additions, products and exponentials, and each has a derivative you
+learned at school. The chain rule multiplies them along a chain, and adds where several
+chains lead from a parameter to the error:
 
     y = x * x,  z = 3 * y        dz/dx = dz/dy * dy/dx = 3 * 2x
 
 So we record every operation, then walk back through the record and multiply slopes. Why
 back? A forward walk finds the effect of one parameter on everything, so a million
 parameters need a million walks. A backward walk finds the effect of everything on the
-one error, so one walk is enough. It takes about as long as two more runs, but every
-intermediate value stays in memory. This is reverse-mode differentiation (Linnainmaa,
-1970), or backpropagation in neural networks (Rumelhart, Hinton and Williams, 1986).
+one error, so one walk is enough. It takes about as long as two more runs, and every
+intermediate value must stay in memory until then. This is reverse-mode differentiation
+(Linnainmaa, 1970), in neural networks backpropagation (Rumelhart et al., 1986).
 
 The whole idea takes nine lines. A Number remembers its inputs, each with its slope:
 
@@ -35,8 +36,8 @@ The whole idea takes nine lines. A Number remembers its inputs, each with its sl
 
 In a sum, each input has slope 1. In a product, the result grows b times as fast as a,
 and a times as fast as b. `backward` starts with 1, because a result grows as fast as
-itself, and multiplies the slopes along every path back. This is enough to learn. Here w
-* x + b learns to fit three points of the line 2 * x + 1:
+itself, and multiplies the slopes along every path back. This is enough to learn: here,
+w and b are adjusted until w * x + b fits three points of the line 2 * x + 1:
 
 >>> w, b = Number(0.0), Number(0.0)
 >>> for step in range(200):
@@ -55,7 +56,7 @@ The rest of this file supplies what these lines lack:
     recurse, and a chain of a thousand operations exceeds Python's recursion limit.
     Chapter 2 visits each tensor once, in a loop.
   - They make a Python object for each number, which is slow. The Tensors of chapter 1
-    hold whole arrays, and chapters 4 to 6 add their operations.
+    hold whole arrays, and chapters 4 to 8 add their operations.
   - They have no neurons, layers or networks (Part II), and they do not say how large a
     step should be, when to stop or how good the result is (Part III).
 
@@ -65,14 +66,13 @@ such as `_float_array` say what they do in their names, and stand in Part IV.
 Notation:
 
     a, b     the arrays of an operation's inputs
-    g        the gradient at an operation's output: how fast the final result grows
-             with each element of that output
+    g        the gradient of the final result with respect to an operation's output
     N        examples in a batch      C   features, channels or classes
     (N, C)   the shape of an array; a comment  # (N, C) -> (N,)  shows how it changes
 
-Most names come from PyTorch or NumPy. This file has no GPUs, convolutions, gradients of
-gradients, or speed beyond NumPy's. You may copy it into a project. It needs Python 3.10
-and NumPy 2.0 or newer, and running it checks every example in it.
+Most names come from PyTorch or NumPy. There are no GPUs, convolutions or gradients of
+gradients, and the speed is NumPy's. You may copy this file into a project. It needs
+Python 3.10 and NumPy 2.0 or newer. Running it checks every example in it.
 """
 from __future__ import annotations
 
@@ -97,7 +97,6 @@ __all__ = [
 
 ######## Part I  The engine ############################################################
 # ==== 1  Tensors and operations =======================================================
-#
 # What should an object remember so that the walk can find the slopes? For arrays of a
 # million elements, the slopes of each output by each input would fill a table of a
 # million times a million, the Jacobian. But the walk only ever multiplies them by the
@@ -106,11 +105,10 @@ __all__ = [
 #     An operation is its value and, for every input, a function that turns the
 #     gradient of the output into what it contributes to the gradient of that input.
 #
-# The field calls such a function a vector-Jacobian product, or vjp, because it
-# multiplies a vector, the gradient, by the Jacobian. It never builds the Jacobian,
-# because for every operation in this file the product has a short formula of its own.
-# Results and the inputs that they remember form a graph. Its nodes are tensors; those
-# without a record, such as the ones you make, are its leaves.
+# Such a function is called a vector-Jacobian product, or vjp: it multiplies a vector,
+# the gradient, by the Jacobian. It never builds the Jacobian, because the product has a
+# short formula for every operation in this file. Results and the inputs that they
+# remember form a graph of tensors. One without inputs, like those you make, is a leaf.
 
 _recording = contextvars.ContextVar("recording", default=True)  # one for each thread
 _creation_numbers = itertools.count()
@@ -140,7 +138,6 @@ class Tensor:
     become float64, float32 and float64 stay, and all else is an error. Unlike in
     PyTorch, `requires_grad` is True by default. `grad` is None until `backward` stores
     an array of data's shape and dtype there.
-
     >>> t = Tensor([[1, 2, 3], [4, 5, 6]])
     >>> t.shape, t.ndim, t.size, str(t.dtype), t.is_leaf, t.grad
     ((2, 3), 2, 6, 'float64', True, None)
@@ -173,28 +170,26 @@ class Tensor:
         output, an array of value's shape that it must not change, and returns one of
         tensor's shape, or of the shape that tensor was broadcast to. No vjp is called
         for constants, which are not Tensors or need no gradient. An example:
-
         >>> def sin(x):
         ...     a = x.data
         ...     return Tensor.from_op(np.sin(a), "sin", (x, lambda g: g * np.cos(a)))
         >>> x = Tensor([0.0, np.pi])
         >>> sin(x).sum().backward()
-        >>> x.grad.tolist()                 # cos(0) and cos(pi)
-        [1.0, -1.0]
+        >>> np.allclose(x.grad, [1.0, -1.0])    # cos(0) and cos(pi)
+        True
 
         A vjp may hold arrays such as `a`, but not the output Tensor, which holds the
         vjp. Such a cycle stays in memory until Python's garbage collector finds it;
-        without one, a graph is freed with its result. If an input may be a number, as
-        in hypot(x, 4.0), build on arithmetic: (x * x + y * y).sqrt().
+        other graphs are freed with their result. If an input may be a number, as in
+        hypot(x, 4.0), it has no `data`: combine Tensor operations, such as (x * x + y *
+        y).sqrt(), or wrap it, Tensor(4.0, requires_grad=False).
         """
         out = Tensor.__new__(Tensor)
         out.data = _float_result(value, op)  # not copied
         out.grad = None
         out.op = op
-        out._inputs = []
-        for pair in inputs if _recording.get() else ():
-            if _is_tensor(pair[0]) and pair[0].requires_grad:
-                out._inputs.append(pair)
+        pairs = inputs if _recording.get() else ()
+        out._inputs = [p for p in pairs if _is_tensor(p[0]) and p[0].requires_grad]
         out.requires_grad = bool(out._inputs)
         out._number = next(_creation_numbers)
         return out
@@ -209,16 +204,13 @@ class Tensor:
         return Tensor.from_op(self.data, "detach")
 
     # ==== 2  The walk backwards =======================================================
-    #
     # How can the walk visit each tensor only once, although many paths lead through it?
     # A tensor waits until every tensor that used it has delivered its share, and then
-    # passes on the sum, which is the sum over all paths. Take a = 2 * x, b = a + 1, c =
-    # a * b at x = 1. The walk reaches a from c at once, but a must wait for the share
-    # that comes through b, or x would get 6 instead of 10.
-    #
-    # Which order makes every tensor wait long enough? A tensor is newer than everything
-    # it was computed from. So whatever still sends shares towards a tensor is newer. If
-    # the walk always takes the newest tensor that it has reached, it takes them first.
+    # passes on the sum, which is the sum over all paths. At x = 1, take a = 2 * x, b =
+    # a + 1 and c = a * b. The walk reaches a from c at once, but a must wait for the
+    # share that comes through b, or x would get 6 instead of 10. So the walk always
+    # takes the newest tensor that it has reached. A tensor is newer than everything it
+    # was computed from, so all that still send it a share are newer and come first.
     #
     # NumPy stretches, or broadcasts, arrays to a common shape. In (32, 10) + (10,), it
     # uses each of the ten numbers in 32 rows, so the gradient of each is a sum over 32
@@ -270,8 +262,7 @@ class Tensor:
 
         It stores the results in `grad`. A leaf's grad accumulates until you set it to
         None, so the gradients of several losses add up; you may scale or clip it in
-        place. An inner node's grad is overwritten, and serves for inspection.
-
+        place. The grad of any other tensor is overwritten; it is there to inspect.
         >>> x = Tensor(1.0)
         >>> a = 2 * x
         >>> c = a * (a + 1)
@@ -281,16 +272,12 @@ class Tensor:
         5.0 10.0
         5.0 20.0
 
-        (The engine micrograd starts its second call from the old gradients of a and of
-        a + 1, and gives 34.)
+        (micrograd adds up in its nodes, and its second call gives 34 instead of 20.)
 
         Neither 2**60 paths nor a chain beyond Python's recursion limit is a problem:
-
         >>> y = x = Tensor(1.0)
-        >>> for _ in range(60):
-        ...     y = y + y
-        >>> for _ in range(5000):
-        ...     y = y + 1.0
+        >>> for i in range(5000):
+        ...     y = y + y if i < 60 else y + 1.0
         >>> y.backward()
         >>> float(x.grad) == 2.0 ** 60
         True
@@ -308,12 +295,10 @@ class Tensor:
             tensor.grad = g
 
     # ==== 3  The bare training loop ===================================================
-    #
     # What can we do now? Train. Here is the line w * x + b again, all points at once.
 
     def _in_place(self, ufunc, other):
         """`w -= lr * w.grad`, the step that all training consists of. `lr` is its size.
-
         >>> x, y = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])
         >>> w, b = Tensor(0.0), Tensor(0.0)
         >>> for step in range(200):
@@ -332,8 +317,8 @@ class Tensor:
 
         Under `no_grad`, `t -= x` and the like change t's array. While recording, they
         bind t to a new tensor. That is right for `loss += penalty`, but would leave a
-        parameter as it was, so for a parameter an array on the right raises TypeError
-        (a number or a Tensor cannot be told from a penalty).
+        parameter as it was, so for a parameter an array on the right raises TypeError.
+        (Not so a number or a Tensor, which may be a penalty: mind the `no_grad`.)
         """
         if _recording.get():
             _refuse_lost_update(self, ufunc, other)
@@ -349,9 +334,8 @@ class Tensor:
     __ipow__ = partialmethod(_in_place, np.power)
 
     # ==== 4  Arithmetic ===============================================================
-    #
     # Which operations does an engine need? Read each as a row in a table of
-    # derivatives, the value and then one vjp for each input. In a product, the output
+    # derivatives: the value, then one vjp for each input. In a product, the output
     # grows b times as fast as a, so the gradient of a is g * b. Numbers and arrays are
     # constants. They are not copied, so do not change them before `backward` is done.
 
@@ -384,9 +368,8 @@ class Tensor:
         ([[12.0], [12.0]], [3.0, 3.0, 3.0])
         """
         a, b = self._operands(other)
-        return Tensor.from_op(
-            a * b, "*", (self, lambda g: g * b), (other, lambda g: g * a)
-        )
+        pairs = (self, lambda g: g * b), (other, lambda g: g * a)
+        return Tensor.from_op(a * b, "*", *pairs)
 
     def __truediv__(self, other) -> Tensor:
         """
@@ -397,29 +380,25 @@ class Tensor:
         """
         a, b = self._operands(other)
         value = a / b
-        return Tensor.from_op(
-            value, "/", (self, lambda g: g / b), (other, lambda g: -g * value / b)
-        )
+        pairs = (self, lambda g: g / b), (other, lambda g: -g * value / b)
+        return Tensor.from_op(value, "/", *pairs)
 
     def __pow__(self, other) -> Tensor:
         """a ** b; both may be Tensors. The slopes are b a^(b-1) and a^b log a.
 
-        x**0 is constant, so its slope is 0, even at 0, where the formula is 0 * inf.
-
+        x**0 is constant, so its slope is 0, even at 0, where the formula is 0 * inf:
         >>> x = Tensor([0.0, 2.0])
         >>> (x**0 + x**3 + 2**x).sum().backward()
         >>> np.allclose(x.grad, [np.log(2), 12 + 4 * np.log(2)])
         True
         """
         a, b = self._operands(other)
-        value = a**b
+        value = a**b if a.dtype == b.dtype else np.power(a, b)  # which always promotes
         one = value.dtype.type(1)
-        grad_base = lambda g: g * b * a ** np.where(b == 0, 0, b - one)
-
-        def grad_exponent(g):  # 0**b stays 0 as b grows: slope 0, and not 0 * -inf
-            return g * value * np.log(np.where((a == 0) & (b >= 0), one, a))
-
-        return Tensor.from_op(value, "**", (self, grad_base), (other, grad_exponent))
+        vjp_a = lambda g: g * b * a ** np.where(b == 0, 0, b - one)
+        # 0**b stays 0 as b grows, so its slope is 0, where the formula has 0 * -inf.
+        vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), one, a))
+        return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
 
     def __neg__(self) -> Tensor:
         return Tensor.from_op(-self.data, "neg", (self, lambda g: -g))
@@ -441,16 +420,14 @@ class Tensor:
         return _as_tensor(other, self.dtype) @ self
 
     # ==== 5  Matrices, sums, shapes ===================================================
-    #
-    # A large network spends most of its time in matrix products. In Y = A B, the
-    # element A[i, k] multiplies B[k, j] in each Y[i, j]. So if G is the gradient of Y,
-    # that of A[i, k] is the sum over j of G[i, j] B[k, j]. This is a matrix product
-    # again, G B^T for A, and likewise A^T G for B. The other operations of this chapter
-    # add, pick or move numbers, and their vjps move the gradients back.
+    # Which operation takes most of a large network's time? The matrix product. In Y = A
+    # B, the element A[i, k] multiplies B[k, j] in each Y[i, j]. So if G is the gradient
+    # of Y, that of A[i, k] is the sum over j of G[i, j] B[k, j]. This is a matrix
+    # product again: G B^T for A, and likewise A^T G for B. The other operations of this
+    # chapter add, pick or move numbers, and their vjps move the gradients back.
 
     def __matmul__(self, other) -> Tensor:
         """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
-
         >>> A, B = Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])
         >>> (A @ B).data.tolist()                   # (1, 2) @ (2, 1) -> (1, 1)
         [[11.0]]
@@ -459,12 +436,10 @@ class Tensor:
         ([[3.0, 4.0]], [[1.0], [2.0]])
 
         A batch of two matrices times one, whose gradient is the sum over both:
-
-        >>> batch = np.arange(12.0).reshape(2, 2, 3)
-        >>> one = Tensor(np.ones((3, 4)))
-        >>> (batch @ one).sum().backward()
-        >>> (batch @ one).shape, one.grad[:, 0].tolist()
-        ((2, 2, 4), [18.0, 22.0, 26.0])
+        >>> one = Tensor(np.ones((3, 4)))   # (2, 2, 3) @ (3, 4) -> (2, 2, 4)
+        >>> (np.arange(12.0).reshape(2, 2, 3) @ one).sum().backward()
+        >>> one.grad[:, 0].tolist()
+        [18.0, 22.0, 26.0]
         """
         a, b = self._operands(other)
         _check_matmul(a.shape, b.shape)
@@ -477,15 +452,13 @@ class Tensor:
             rows = self.reshape(-1, len(b)) @ other
             return rows.reshape(*a.shape[:-1], b.shape[1])
         # mT swaps the last two axes; T would reverse all, which is wrong in a batch.
-        return Tensor.from_op(
-            a @ b, "@", (self, lambda g: g @ b.mT), (other, lambda g: a.mT @ g)
-        )
+        pairs = (self, lambda g: g @ b.mT), (other, lambda g: a.mT @ g)
+        return Tensor.from_op(a @ b, "@", *pairs)
 
     def sum(self, axis=None, keepdims=False) -> Tensor:
         """The sum over `axis`, an int or a tuple of ints; over all axes if it is None.
 
-        Every summand has slope 1, so it gets the gradient of its sum.
-
+        Every summand has slope 1, so it gets the gradient of its sum:
         >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
         >>> x.sum().item(), x.sum(axis=0).data.tolist(), x.sum(1, keepdims=True).shape
         (10.0, [4.0, 6.0], (2, 1))
@@ -565,8 +538,7 @@ class Tensor:
         """`t[index]`, with every index that NumPy takes.
 
         An element picked several times gets the sum of its gradients. So a table whose
-        rows are looked up by number (an embedding) can be trained.
-
+        rows are looked up by number (an embedding) can be trained:
         >>> table = Tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
         >>> table[[0, 2, 0]].sum().backward()       # row 0 twice, row 1 never
         >>> table.grad.tolist()
@@ -586,7 +558,6 @@ class Tensor:
         return Tensor.from_op(value, "[]", (self, scatter))
 
     # ==== 6  Activations and softmax ==================================================
-    #
     # Are matrix products enough for a network? No, because (x @ A) @ B is x @ (A @ B).
     # However many we stack, they amount to one product, which draws only lines and
     # planes. A nonlinear activation function between them, such as ReLU or tanh, allows
@@ -646,8 +617,7 @@ class Tensor:
         """1 / (1 + e^-x): an S-shaped curve from 0 to 1 with slope 1/4 at 0.
 
         This form overflows at x = -1000, and the equal form e^x / (1 + e^x) at x =
-        1000. So each half of the axis uses the form that contains only e^-|x|.
-
+        1000. So each half of the axis uses the form that contains only e^-|x|:
         >>> x = Tensor([-1000.0, 0.0, 1000.0])
         >>> x.sigmoid().sum().backward()
         >>> x.sigmoid().data.tolist(), x.grad.tolist()
@@ -659,24 +629,19 @@ class Tensor:
         # The slope is value * (1 - value), which is e / (1 + e)**2 on both halves.
         return Tensor.from_op(value, "sigmoid", (self, lambda g: g * e / (1 + e) ** 2))
 
-    # A network that chooses among C classes gives each class a score. Softmax turns the
-    # scores into probabilities: it divides e to each score by the sum of all of these.
-    # A number added to every score cancels. So we subtract the largest score first, and
-    # then no exponential exceeds 1 or overflows.
+    # A network that chooses among C classes gives each a score. Softmax turns scores
+    # into probabilities: it divides each e^score by the sum of all e^scores. A number
+    # added to every score cancels. We first subtract the largest, so that e^score <= 1.
     def softmax(self, axis=-1) -> Tensor:
         """Probabilities, which lie between 0 and 1 and sum to 1 along `axis`.
-
-        >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
-        >>> x.softmax().data.tolist()
-        [[0.5, 0.5], [1.0, 0.0]]
 
         When score j rises, p_j rises at the rate p_j (1 - p_j), and every other p_i
         falls at the rate p_i p_j. So the gradient of score j is g_j p_j minus the sum
         of all g_i p_i p_j, which is p_j * (g_j - sum of all g_i p_i).
-
+        >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
         >>> x.softmax()[0, 0].backward()
-        >>> x.grad.tolist()
-        [[0.25, -0.25], [0.0, 0.0]]
+        >>> x.softmax().data.tolist(), x.grad.tolist()
+        ([[0.5, 0.5], [1.0, 0.0]], [[0.25, -0.25], [0.0, 0.0]])
         """
         _, e, total = _shifted_exponentials(self.data, axis)
         p = e / total
@@ -697,9 +662,8 @@ class Tensor:
         return Tensor.from_op(z - np.log(total), "log_softmax", (self, vjp))
 
     # ==== 7  Python and NumPy protocols ===============================================
-    #
-    # These methods let a Tensor behave as Python and NumPy expect of a number or an
-    # array. You may skip to chapter 8.
+    # How does a Tensor behave like a number or an array? Through the methods that
+    # Python and NumPy call. You may skip to chapter 8.
 
     def item(self):
         """The one element as a Python float; a ValueError if there are more.
@@ -710,19 +674,13 @@ class Tensor:
 
     __float__ = item
 
+    __abs__ = abs
+    __bool__ = lambda self: bool(self.data)
+    __len__ = lambda self: len(self.data)
+    __iter__ = lambda self: (self[i] for i in range(len(self)))
+
     def __format__(self, spec):
         return format(self.item() if spec else str(self), spec)
-
-    def __bool__(self):
-        return bool(self.data)
-
-    __abs__ = abs
-
-    def __len__(self):
-        return len(self.data)
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
 
     def __repr__(self):
         text = np.array2string(self.data, separator=", ", prefix="Tensor(")
@@ -770,7 +728,6 @@ class Tensor:
 
 
 # ==== 8  Joining, choosing and losses =================================================
-#
 # How do several tensors become one? Each gets the part of g that belongs to it.
 def stack(tensors, axis=0) -> Tensor:
     """Join tensors, arrays or numbers of one shape along a new axis.
@@ -810,7 +767,6 @@ def where(condition, a, b) -> Tensor:
 
     Each element hands its gradient to the input it came from. (The other input gets 0,
     and 0 times an infinite slope is nan.) Here is a leaky ReLU:
-
     >>> x = Tensor([-4.0, 2.0])
     >>> y = where(x.data > 0, x, 0.25 * x)
     >>> y.sum().backward()
@@ -835,7 +791,6 @@ def mse_loss(prediction, target) -> Tensor:
     square, so the data are most probable where the sum of squares is least (Bishop,
     Pattern Recognition and Machine Learning, 2006, sec. 3.1.1). The shapes must be
     equal, because (N,) and (N, 1) would silently broadcast to (N, N).
-
     >>> p = Tensor([1.0, 2.0])
     >>> loss = mse_loss(p, [1.0, 4.0])
     >>> loss.backward()
@@ -844,9 +799,8 @@ def mse_loss(prediction, target) -> Tensor:
     """
     prediction = _as_tensor(prediction)
     target = _as_tensor(target, prediction.dtype)
-    hint = f"equal shapes that are not empty; got {prediction.shape} and {target.shape}"
-    equal = prediction.shape == target.shape and prediction.size
-    _require(equal, f"mse_loss takes {hint}")
+    hint = f"mse_loss: {prediction.shape} and {target.shape} differ or are empty"
+    _require(prediction.shape == target.shape and prediction.size, hint)
     error = prediction - target
     return (error * error).mean()
 
@@ -857,25 +811,23 @@ def cross_entropy(logits, targets) -> Tensor:
     `logits` are scores of shape (..., C), before softmax. `targets` are constants:
     integers of shape (...), the right classes (labels), or probabilities of shape (...,
     C). The mean is over all leading axes.
-
     >>> logits = Tensor([[0.0, 0.0], [0.0, 0.0]])       # the network knows nothing
     >>> loss = cross_entropy(logits, [0, 1])
     >>> loss.backward()
     >>> bool(np.isclose(loss.data, np.log(2))), logits.grad.tolist()
     (True, [[-0.25, 0.25], [0.25, -0.25]])
 
-    It follows from maximum likelihood (Bishop, eq. 4.108). Giving the right class 1 %
-    costs 4.6, and 50 % only 0.7. Softmax and logarithm are one operation, because the
-    logarithm of a probability that has rounded to 0 would be infinite:
-
+    It follows from maximum likelihood (Bishop, eq. 4.108). A probability of 1 % for the
+    right class costs 4.6, and 50 % only 0.7. Softmax and logarithm are one operation,
+    because the logarithm of a probability that has rounded to 0 would be infinite:
     >>> cross_entropy([[1000.0, 0.0]], [1]).item()
     1000.0
 
-    And the gradient is simple: (probability - target) / N, where the target is 1 for
-    the right class and 0 for all others. (Targets that do not sum to 1 multiply the
-    probability by their sum.) Wrong shapes, a label outside 0...C-1, a probability
-    outside 0...1 and integers (..., C) that are not one-hot raise ValueError; labels
-    that are not integers or booleans raise TypeError.
+    The gradient is simple: (probability - target) / N, where the target is 1 for the
+    right class and 0 for all others. (Targets that do not sum to 1 multiply the
+    probability by their sum.) Integers of shape (..., C) must be one-hot, with a single
+    1 in each row. Targets of a wrong shape or value raise ValueError, and labels of a
+    wrong type TypeError.
     """
     logits = _as_tensor(logits)
     x = logits.data
@@ -889,10 +841,9 @@ def cross_entropy(logits, targets) -> Tensor:
 
 
 # ==== 9  Checking gradients ===========================================================
-#
 # How do we know that a derivative is right? We use the slow method of the introduction:
 # move one number by eps and measure the result. We move it both ways (central
-# differences), because then the errors in eps cancel, and only those in eps^2 remain.
+# differences), because then errors in eps cancel, and only those in eps^2 remain.
 def _slope(f, inputs, x, index, weights, eps):
     """How fast (f(*inputs) * weights).sum() grows with the one element x[index]."""
     old, places, results = x.data[index], [], []
@@ -910,17 +861,15 @@ def _slope(f, inputs, x, index, weights, eps):
 def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     """Does `backward` through `f(*inputs)` agree with central differences?
 
-    It returns True if |backward - numeric| <= atol + rtol * |numeric| for each element,
+    It returns True if |backward - numeric| <= atol + rtol * |numeric| for each element;
     otherwise it raises AssertionError. `inputs` are float64 Tensors, because float32 is
     too coarse; those without requires_grad are skipped. f must be smooth there and give
-    the same in each call. No `grad` or `data` changes.
-
+    the same result in each call. No `grad` or `data` changes.
     >>> x, y = Tensor([0.5, 1.0]), Tensor([[2.0], [3.0]])
     >>> gradcheck(lambda x, y: (x * y).tanh(), x, y)
     True
 
     A wrong vjp fails:
-
     >>> def double(x):
     ...     return Tensor.from_op(2 * x.data, "double", (x, lambda g: g * 3))
     >>> gradcheck(double, Tensor(1.0))
@@ -928,16 +877,14 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     ...
     AssertionError: input 0, element (): backward gives 3, central differences give 2
 
-    It sums several output elements with random weights, because the plain sum of a
-    softmax is always 1. It gives a single one weight 2 and halves both slopes, which
-    exposes a vjp that does not multiply by g.
+    Several output elements are summed with random weights, because the plain sum of a
+    softmax is always 1. A single one gets weight 2, to expose a vjp that ignores g.
     """
     for i, x in enumerate(inputs):
         fits = isinstance(x, Tensor) and x.dtype == np.float64
         _require(fits, f"gradcheck takes Tensors of float64; input {i} is {x!r}")
     out = f(*inputs)
-    hint = f"gradcheck: f must return a Tensor, got {type(out).__name__}"
-    _require(_is_tensor(out), hint, TypeError)
+    _require(_is_tensor(out), f"f returned {type(out).__name__}, not Tensor", TypeError)
     weights, scale = np.random.default_rng(0).normal(size=out.shape), 1.0
     if out.size == 1:
         weights, scale = np.full(out.shape, 2.0), 2.0
@@ -955,15 +902,13 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
 
 ######## Part II  Networks #############################################################
 # ==== 10  Modules =====================================================================
-#
-# A module is a function with parameters inside. How does whatever trains, saves or
-# counts find them, in modules that hold modules? With one method, `_members`.
+# How do we find all parameters of a network, to train, save or count them? A module is
+# a function that holds parameters and other modules; its method `_members` lists all.
 class Module:
     """The base of every layer and network, including your own.
 
     Assign Tensors, Modules, arrays, or lists and dicts of them to attributes, and write
     `forward`, which runs when the module is called. `super().__init__()` is not needed.
-
     >>> class Affine(Module):
     ...     def __init__(self):
     ...         self.scale, self.shift = Tensor([1.0, 2.0]), Tensor(0.5)
@@ -976,8 +921,9 @@ class Module:
 
     Tensors that you made and that require gradients are parameters. Arrays, and Tensors
     that require none, are state, which is saved but not trained. The result of an
-    operation, like `output`, is neither. `p.requires_grad = False` freezes a parameter.
-    To thaw it later, keep a reference, because `parameters()` no longer finds it.
+    operation, like `output`, is neither. `p.requires_grad = False` freezes a parameter
+    (also set its grad to None). To unfreeze it later, keep a reference: `parameters()`
+    no longer finds it.
     """
 
     training = True
@@ -1062,8 +1008,7 @@ class Module:
     def state_dict(self):
         """{name: array} with copies of the parameters and of all other arrays.
 
-        np.savez and np.load store it. np.load refuses pickles, so loading runs no code.
-
+        np.savez stores it and np.load reads it, without pickles, so no code can run.
         >>> import io
         >>> file = io.BytesIO()                         # or a path such as "model.npz"
         >>> trained, fresh = Layer(2, 1, rng=1), Layer(2, 1, rng=2)
@@ -1086,10 +1031,8 @@ class Module:
 
 
 # ==== 11  From a neuron to a network ==================================================
-#
 # What is a network made of? A neuron weights its inputs, adds them up and applies an
-# activation function. Neurons with the same input form a layer, and layers in a row a
-# network.
+# activation function. Neurons with the same input form a layer; layers form a network.
 class Neuron(Module):
     """A weighted sum of its inputs, then an activation function: nonlin(x @ w + b).
 
@@ -1097,7 +1040,6 @@ class Neuron(Module):
     readily it responds. `nonlin` is True for ReLU, False or None for nothing (linear),
     or a function such as Tensor.tanh. `rng` is None, an int seed or a NumPy Generator.
     (Layers with equal seeds start equal, so pass them one Generator.)
-
     >>> neuron = Neuron(2, nonlin=False)
     >>> neuron.w.data[:] = [2.0, -1.0]
     >>> neuron([3.0, 4.0]).item(), neuron(np.ones((5, 2))).shape    # (5, 2) -> (5,)
@@ -1121,20 +1063,18 @@ class Neuron(Module):
 # (LeCun et al., Efficient BackProp, 1998), in linear neurons and in tanh near 0. ReLU
 # sets half of the sums to zero, which halves their mean square, so it needs s = 2 / nin
 # (He et al., Delving Deep into Rectifiers, 2015, eq. 10). On the way back, each input
-# collects gradients from nout neurons, so nout replaces nin; for layers of similar
-# widths, one choice serves both ways. (Glorot and Bengio, 2010, propose 2 / (nin +
-# nout).) Why random? Two neurons with equal weights in and out get equal gradients, and
-# stay equal for ever.
+# collects gradients from nout neurons, so nout replaces nin; 2 / (nin + nout) is a
+# compromise (Glorot and Bengio, 2010). Why random? Neurons with equal weights in and
+# out get equal gradients, and stay equal.
 class Layer(Module):
     """`nout` neurons with the same input: nonlin(x @ W + b), (N, nin) -> (N, nout).
 
     The neurons' weights are the columns of `W` (nin, nout), their biases form `b`
     (nout,). (PyTorch's `Linear.weight` is W transposed.) `dtype` is np.float64 or
-    np.float32; results are float64 if the inputs are.
+    np.float32; results are float64 if the inputs are, as lists of floats are.
 
     The default ReLU outputs no negative numbers, so write nonlin=False for a last
     layer, whose scores may have any sign. A layer agrees with its neurons one by one:
-
     >>> layer = Layer(3, 2, rng=0)
     >>> x = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])
     >>> one_by_one = stack([neuron(x) for neuron in layer.neurons], axis=1)
@@ -1143,20 +1083,17 @@ class Layer(Module):
 
     Thirty layers with He's weights keep the signal's order of magnitude, forwards and
     backwards. Weights half as large leave a billionth of it:
-
     >>> model = Sequential(*[Layer(64, 64, rng=seed) for seed in range(30)])
     >>> def sizes():                                # of the output and of x's gradient
     ...     x = Tensor(np.random.default_rng(0).normal(size=(100, 64)))
     ...     out = model(x)
     ...     out.sum().backward()
     ...     return np.abs(out.data).mean(), np.abs(x.grad).mean()
-    >>> before = sizes()
+    >>> old = sizes()
     >>> for layer in model.layers:
     ...     layer.W.data /= 2
-    >>> all(0.1 < n < 10 for n in before)
-    True
-    >>> np.allclose(np.divide(sizes(), before), 2.0**-30, atol=0)
-    True
+    >>> all(0.1 < n < 10 for n in old), np.allclose(np.divide(old, sizes()), 2**30)
+    (True, True)
     """
 
     def __init__(self, nin, nout, nonlin: Any = True, rng=None, dtype=np.float64):
@@ -1188,8 +1125,8 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers):
-        hint = "Sequential takes modules or functions, such as Tensor.relu"
-        _require(all(map(callable, layers)), hint, TypeError)
+        ok = all(map(callable, layers))
+        _require(ok, "Sequential takes modules or functions", TypeError)
         self.layers = list(layers)
 
     def forward(self, x):
@@ -1215,7 +1152,6 @@ class MLP(Sequential):
 
 
 # ==== 12  Training differs from evaluation ============================================
-#
 # Should a network behave the same while it learns and when it is used? Two modules do
 # not. `model.train()` and `model.eval()` switch all modules within a model.
 class Dropout(Module):
@@ -1223,8 +1159,7 @@ class Dropout(Module):
 
     Because any neuron may be absent, a network cannot rely on a single one (Srivastava
     et al., Dropout, 2014; their p is the probability of keeping). Elements that stay
-    are divided by 1 - p, so that sums in later layers are as large as in evaluation.
-
+    are divided by 1 - p, so that later sums are on average as large as in evaluation:
     >>> x, dropout = np.ones(10_000), Dropout(0.75, rng=0)
     >>> sorted(set(dropout(x).data.tolist()))
     [0.0, 4.0]
@@ -1248,23 +1183,21 @@ class Dropout(Module):
 class BatchNorm1d(Module):
     """Brings every feature to mean 0 and variance 1, then rescales: gamma * x + beta.
 
-    Each layer learns from the outputs of earlier layers, whose distribution shifts as
-    they learn. Normalising each feature over the batch was meant to stop this (Ioffe
-    and Szegedy, Batch Normalization, 2015, algorithm 1). Santurkar et al. (2018) found
-    that the shift is no smaller, but that the loss becomes smoother and allows larger
-    steps. `gamma` and `beta` (C,) can undo the normalising.
+    Normalising each feature over the batch was meant to stop the shift of a layer's
+    inputs as earlier layers learn (Ioffe and Szegedy, Batch Normalization, 2015,
+    algorithm 1). Santurkar et al. (2018) found no smaller shift, but a smoother loss,
+    which allows larger steps. `gamma` and `beta` (C,) can undo the normalising.
 
     Mean and variance depend on the whole batch, so each example's gradient flows
     through all others. `forward` computes with Tensors, so the engine finds it:
-
     >>> gradcheck(BatchNorm1d(1), Tensor([[1.0], [3.0], [4.0]]))
     True
 
-    In evaluation, an example must not depend on its batch, and alone it would become 0.
-    So training keeps running averages of mean and variance for it. `momentum` is the
-    weight of the new batch, as in PyTorch. The variance of n values around their own
-    mean is too small by a factor of (n - 1) / n on average; the running one is not.
-
+    In evaluation, an example must not depend on its batch, and alone it would become 0
+    before rescaling. So training keeps running averages of mean and variance for it.
+    `momentum` is the weight of the new batch, as in PyTorch. The variance of n values
+    around their own mean is on average (n - 1) / n of the true one; the running
+    variance corrects this:
     >>> bn = BatchNorm1d(1, momentum=0.25, eps=0.0)
     >>> bn(np.array([[1.0], [3.0]])).data.tolist()  # mean 2, variance 1
     [[-1.0], [1.0]]
@@ -1288,9 +1221,9 @@ class BatchNorm1d(Module):
     def forward(self, x) -> Tensor:
         x = _as_tensor(x, self.gamma.dtype)
         _check_features(x.shape, len(self.gamma), self.training)
-        gamma, beta, axes, per_feature = self.gamma, self.beta, (0,), (-1,)
-        if x.ndim == 3:
-            axes, per_feature = (0, 2), (-1, 1)  # (C,) -> (C, 1)
+        axes, per_feature = ((0,), (-1,)) if x.ndim == 2 else ((0, 2), (-1, 1))
+        gamma, beta = self.gamma, self.beta
+        if x.ndim == 3:  # (C,) -> (C, 1)
             gamma, beta = gamma.reshape(per_feature), beta.reshape(per_feature)
         if self.training:
             mean = x.mean(axis=axes, keepdims=True)
@@ -1309,17 +1242,15 @@ class BatchNorm1d(Module):
 
 ######## Part III  Training ############################################################
 # ==== 13  Optimizers ==================================================================
-#
-# The gradient says in which direction the loss grows fastest. How should we step
-# against it? The bare loop subtracts lr * w.grad. An optimizer applies such a rule, or
-# a better one, to a whole list of parameters.
+# How should we step against the gradient, the direction in which the loss grows
+# fastest? The bare loop subtracts lr * w.grad. An optimizer applies this rule, or a
+# better one, to a list of parameters.
 class Optimizer:
     """The base of all optimizers. A subclass writes `update`, its rule.
 
     `params` is a list of Tensors, such as `model.parameters()`. `lr`, the learning
     rate, scales the step; you may assign to it between steps. A parameter whose `grad`
     is None is skipped. Here is a rule of your own:
-
     >>> class SignSGD(Optimizer):
     ...     def update(self, g, t):
     ...         return self.lr * np.sign(g)
@@ -1359,7 +1290,6 @@ class Optimizer:
 
         `t` counts the parameter's steps from 1. The arrays named in `buffers` follow,
         of the parameter's shape and 0 at first, to be changed in place.
-
         >>> SGD([Tensor(0.0)], lr=0.5).update(np.array([2.0]), 1, np.zeros(1)).tolist()
         [1.0]
         """
@@ -1370,7 +1300,6 @@ class Optimizer:
 
         The old loss's graph holds these arrays, so compute the loss anew afterwards. If
         `lr` or a `grad` does not fit, nothing changes.
-
         >>> x = Tensor(4.0)
         >>> (x * x).backward()                          # the slope is 8
         >>> SGD([x], lr=0.25).step()
@@ -1391,9 +1320,8 @@ class Optimizer:
     def state_dict(self):
         """{name: array}, copies of all that the optimizer remembers from step to step.
 
-        Save it with the model's, and training can resume bit for bit. Settings such as
-        `lr` and the states of random generators are yours to restore.
-
+        If you save it with the model's, training can resume bit for bit. You must
+        restore settings such as `lr` and the states of random generators yourself.
         >>> sorted(Adam([Tensor([1.0, 2.0])]).state_dict())
         ['m.0', 'steps', 'v.0']
         """
@@ -1410,11 +1338,9 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr * g, with momentum if you like.
 
-    It is stochastic because the gradient of a batch is a noisy estimate of the gradient
-    of all data. With momentum, a velocity v = momentum * v + g replaces g. It grows
-    where slopes agree and shrinks where they alternate (Polyak, 1964; in PyTorch's
-    form, where lr multiplies the velocity).
-
+    It is stochastic because the gradient of a batch is a noisy estimate of that of all
+    data. With momentum, a velocity v = momentum * v + g replaces g, as in PyTorch. It
+    grows where slopes agree and shrinks where they alternate (Polyak, 1964):
     >>> x = Tensor(1.0)
     >>> optimizer = SGD([x], lr=0.25, momentum=0.5)
     >>> for _ in range(2):
@@ -1450,7 +1376,6 @@ class Adam(Optimizer):
     weights of the gradients sum to only 1 - beta**t. Dividing by that corrects the
     bias. `eps` avoids division by zero. In the first step, m = 0.1 g and v = 0.001 g^2
     become g and g^2, so x moves by lr, whatever the slope:
-
     >>> x = Tensor([1.0, 1.0])
     >>> optimizer = Adam([x], lr=0.5)
     >>> (x * [3.0, -1000.0]).sum().backward()
@@ -1459,7 +1384,7 @@ class Adam(Optimizer):
     True
 
     Weight decay is part of the gradient here, so it is also divided by sqrt(v). If the
-    data give no gradient, even a tiny decay becomes a full step. AdamW (Loshchilov and
+    data's gradient is 0, even a small decay becomes a full step. AdamW (Loshchilov and
     Hutter, 2019; in PyTorch's form) instead subtracts lr * weight_decay * p separately.
     """
 
@@ -1485,16 +1410,13 @@ class Adam(Optimizer):
 
 
 # ==== 14  How to train ================================================================
-#
-# This chapter is one long example. It stands in the docstring of a function that does
-# nothing, so that running the file checks it.
+# How do you train a network, test it and find mistakes? This chapter is one long
+# example, in the docstring of a function so that running the file checks it.
 def _how_to_train():
-    """Train a network, test it, and find mistakes.
-
+    """
     **How large a step?** The loss w * w has slope 2 w and its minimum at 0. From w = 1,
     small steps make little progress, larger ones converge, still larger ones overshoot
-    the minimum in every step, and even larger ones diverge.
-
+    the minimum in every step, and even larger ones diverge:
     >>> def descend(lr, w=1.0):
     ...     return [round(w := w - lr * 2 * w, 2) for _ in range(5)]
     >>> descend(0.01), descend(0.4)
@@ -1503,20 +1425,15 @@ def _how_to_train():
     ([-0.8, 0.64, -0.51, 0.41, -0.33], [-1.2, 1.44, -1.73, 2.07, -2.49])
 
     **The data** are 400 points in a square. Those inside a circle are of class 1, but
-    one label in ten is wrong. Half of the points are held out. The network does not
-    learn from them, so they show how it does on points that it has not seen.
-
+    one label in ten is wrong. Half of the points are held out: the network does not
+    learn from them, so they show how well it does on points that it has not seen.
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-1, 1, size=(400, 2))
     >>> y = ((X * X).sum(axis=1) < 0.64) ^ (rng.random(400) < 0.1)
     >>> X, X_new, y, y_new = X[:200], X[200:], y[:200], y[200:]
 
-    **The loop.** An epoch is one pass through all data, in small batches and a new
-    order. Why batches? A step needs only an estimate of the gradient, at a fraction of
-    the work.
-
-    >>> def train(model, X, y, epochs, lr=0.01, weight_decay=0.0, batch=20):
-    ...     optimizer = Adam(model.parameters(), lr, weight_decay=weight_decay)
+    **The loop.** An epoch is one pass through all data, in a new order:
+    >>> def train(model, optimizer, X, y, epochs, batch=20):
     ...     for _ in range(epochs):
     ...         order = rng.permutation(len(X))
     ...         for i in range(0, len(X), batch):
@@ -1529,8 +1446,8 @@ def _how_to_train():
     ...         scores = model.eval()(X)
     ...     return cross_entropy(scores, y).item(), (scores.data.argmax(1) == y).mean()
 
-    The gradients of batches scatter around their mean, which is that of all data:
-
+    **Why batches?** A step needs only an estimate of the gradient, at a fraction of the
+    work. The gradients of batches scatter around their mean, which is that of all data:
     >>> model = MLP(2, [16, 2], rng=0)
     >>> def gradient(X, y):
     ...     model.zero_grad()
@@ -1540,34 +1457,32 @@ def _how_to_train():
     >>> np.allclose(np.mean(gradients, axis=0), gradient(X, y))
     True
 
-    **Is it learning?** A network that knows nothing gives both classes 1/2, a loss of
-    log 2 = 0.69 (log C for C classes; with `mse_loss`, the variance of the targets). A
-    single layer does no better, because a straight line cannot separate a disc from the
-    rest. In a hidden layer before the last, each neuron draws a line, and the last
-    layer combines them. The wrong labels limit the expected accuracy to about 0.9.
-
+    **Is it learning?** A network that gives both classes 1/2 has a loss of log 2 = 0.69
+    (log C for C classes; for `mse_loss`, always answering the mean gives the variance
+    of the targets). A single layer does no better, because a straight line cannot
+    separate a disc from the rest. In a hidden layer before the last, each neuron draws
+    a line, and the last layer combines them. The wrong labels limit the expected
+    accuracy to about 0.9.
     >>> line = MLP(2, [2], rng=0)
-    >>> train(line, X, y, epochs=40), train(model, X, y, epochs=40)
-    (None, None)
+    >>> train(line, Adam(line.parameters(), lr=0.01), X, y, epochs=40)
+    >>> train(model, Adam(model.parameters(), lr=0.01), X, y, epochs=40)
     >>> evaluate(line, X, y)[0] > 0.65, evaluate(model, X, y)[0] < 0.45
     (True, True)
     >>> bool(evaluate(model, X_new, y_new)[1] > 0.75)
     True
 
-    Try learning rates that are far apart, and take the largest that still works well:
-
+    **Which learning rate?** Try distant ones, and take the largest that works well:
     >>> for lr in 1e-5, 1e-2, 10:
     ...     candidate = MLP(2, [16, 2], rng=0)
-    ...     train(candidate, X, y, epochs=20, lr=lr)
-    ...     print(lr, evaluate(candidate, X, y)[0] < 0.6)
+    ...     train(candidate, Adam(candidate.parameters(), lr), X, y, epochs=20)
+    ...     print(lr, evaluate(candidate, X_new, y_new)[0] < 0.6)
     1e-05 False
     0.01 True
     10 False
 
     **Vanishing gradients.** A sigmoid's slope is at most 1/4, so ten of them pass on
     less than a millionth of the gradient, and the first layers learn next to nothing.
-    Hidden layers use ReLU because its slope is 1 or 0.
-
+    Hidden layers use ReLU because its slope is 1 or 0:
     >>> def slope(activation):
     ...     x = Tensor(1.0)
     ...     Sequential(*[activation] * 10)(x).backward()
@@ -1578,26 +1493,26 @@ def _how_to_train():
     **Overfitting.** A large network can memorise a few points, including wrong labels.
     It is then certain about new points, and often wrong. So the training loss falls,
     and the loss on held-out points rises, here far above 0.69:
-
     >>> few = X[:30], y[:30]
     >>> large, decayed, early = [MLP(2, [100, 100, 2], rng=0) for _ in range(3)]
-    >>> train(large, *few, epochs=150)
-    >>> evaluate(large, *few)[0] < 0.1, evaluate(large, X_new, y_new)[0] > 1
+    >>> train(large, Adam(large.parameters(), lr=0.01), *few, epochs=150)
+    >>> overfitted, _ = evaluate(large, X_new, y_new)
+    >>> evaluate(large, *few)[0] < 0.1, overfitted > 1
     (True, True)
 
-    The best cure is more data. Others are a smaller network; Dropout; weight decay,
-    which penalises certainty; and early stopping, which keeps the state that did best
-    on held-out data:
-
-    >>> train(decayed, *few, epochs=150, weight_decay=0.02)
-    >>> best = math.inf
+    The best cure is more data. Others are a smaller network, Dropout, weight decay
+    (small weights give small scores, and so less certainty) and early stopping (keep
+    the state that did best on held-out data):
+    >>> decay = Adam(decayed.parameters(), lr=0.01, weight_decay=0.02)
+    >>> train(decayed, decay, *few, epochs=150)
+    >>> best, optimizer = math.inf, Adam(early.parameters(), lr=0.01)
     >>> for _ in range(20):
-    ...     train(early, *few, epochs=1)
+    ...     train(early, optimizer, *few, epochs=1)
     ...     loss, _ = evaluate(early, X_new, y_new)
     ...     if loss < best:
     ...         best, state = loss, early.state_dict()
     >>> early.load_state_dict(state)
-    >>> evaluate(decayed, X_new, y_new)[0] < 0.69, best < 0.69
+    >>> evaluate(decayed, X_new, y_new)[0] < overfitted, best < overfitted
     (True, True)
 
     What you choose by looking at held-out data, including lr, is fitted to them a
@@ -1605,40 +1520,35 @@ def _how_to_train():
 
     **A forgotten `eval()`.** Dropout then makes outputs random. BatchNorm1d makes them
     depend on the rest of the batch, and learns from the data it is tested on.
-
     >>> model = Sequential(Layer(2, 64, rng=0), Dropout(), Layer(64, 2, None, rng=1))
-    >>> train(model, X, y, epochs=20)
-    >>> bool((model(X).data == model(X).data).all())
-    False
-    >>> evaluate(model, X, y) == evaluate(model, X, y)  # it calls eval
-    True
+    >>> train(model, Adam(model.parameters(), lr=0.01), X, y, epochs=20)
+    >>> [np.array_equal(model.train(on)(X).data, model(X).data) for on in (True, False)]
+    [False, True]
 
     **Look at single outputs**, not only at averages, here at the centre and a corner:
-
     >>> with no_grad():
     ...     p = model([[0.0, 0.0], [0.95, 0.95]]).softmax().data
     >>> p.argmax(axis=1).tolist(), bool(p.max(axis=1).min() > 0.6)
     ([1, 0], True)
-
-    Then save the model, and to resume training the optimizer, with `state_dict`.
 
     **Your own data** come as (N, features), also with one feature; so do targets of
     `mse_loss`. Inputs should be about as large as 1: subtract the mean of the training
     data and divide by their standard deviation, and do the same to all other data.
 
     **If the loss does not fall**, ask in this order. Are the data what you think? Print
-    a few. Is the first loss near that of knowing nothing? Does any parameter have a
-    `grad` of None or all zeros? Does each step call `zero_grad`? Does the last layer
-    have a ReLU? Can the network memorise ten examples? If not, look for a bug; if so,
-    try other learning rates, then more epochs, then a larger network.
+    a few. Is the first loss of the order of log C, or of the targets' variance? Does
+    any parameter have a `grad` of None or all zeros? Does each step call `zero_grad`?
+    Does the last layer have a ReLU? Can the network memorise ten examples? If not, look
+    for a bug; if so, try other learning rates, then more epochs, then a larger network.
+    When it works, save the model with `state_dict`, and the optimizer too, to resume
+    training later.
     """
 
 
 # ==== 15  Attention ===================================================================
-#
-# A GPT predicts the next word from those before it. Its core is attention: each word
-# has a query (q), a key (k) and a value (v), and collects the values of the words whose
-# keys match its query. It needs only operations from this file.
+# How does a GPT predict the next word from those before it? Its core is attention: each
+# word has a query (q), a key (k) and a value (v), and collects the values of the words
+# whose keys match its query. This needs only operations from this file.
 def _attention():
     """
     >>> def attention(x, Wq, Wk, Wv):               # x: (N, T, C), T words of C numbers
@@ -1651,16 +1561,16 @@ def _attention():
     >>> gradcheck(attention, *[Tensor(rng.normal(size=shape)) for shape in shapes])
     True
 
-    A GPT block normalises x and adds to it what several of these side by side find;
-    then the same with a small MLP. A GPT is a few such blocks in a row, with tables of
-    vectors for words and positions in front, and a linear layer behind that gives each
-    word a score to come next.
+    The product of a query and a key is large where they point the same way; the root
+    keeps scores near 1. A GPT block computes x = x + attention(normalised x), with
+    several of these side by side, and x = x + mlp(normalised x). In a GPT, tables turn
+    words and positions into vectors, a stack of blocks follows, and a linear layer
+    scores each next word.
     """
 
 
 ######## Part IV  The small print ######################################################
 # These functions convert data, check it and report errors. Read them when needed.
-#
 # ---- Numbers -------------------------------------------------------------------------
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -1682,8 +1592,7 @@ def _float_array(data, dtype=None):
         return data
     if isinstance(data, (int, float)):
         return np.asarray(data, dtype or np.float64)
-    hint = "Tensors in a list: join them with minigrad.stack(list)"
-    _require(not _holds_tensor(data), hint, TypeError)
+    _require(not _holds_tensor(data), "join a list of Tensors with stack", TypeError)
     array = np.asarray(data)
     kind = array.dtype.kind  # b, i, u and f: bool, int, unsigned and float
     if kind in "biu" or (dtype is not None and kind == "f" and not array.ndim):
@@ -1699,8 +1608,7 @@ def _float_array(data, dtype=None):
 def _float_result(value, op):
     value = np.asarray(value)
     if value.dtype.char not in "fd":
-        hint = "was t.data set to an array of integers?"
-        raise TypeError(f"{op!r} computed {value.dtype}; {hint}")
+        raise TypeError(f"{op!r} computed {value.dtype}: was t.data set to integers?")
     return value
 
 
@@ -1809,11 +1717,11 @@ def _refuse_lost_update(t, ufunc, other):
 
 def _refuse_numpy(function):
     name = function.__name__
-    own = "minigrad.where (for maximum, minimum, clip) or Tensor.from_op"
+    own = "t's operators and methods, minigrad.where (maximum, clip) or Tensor.from_op"
     if hasattr(Tensor, name) or name in __all__:
         own = f"t.{name}" if hasattr(Tensor, name) else f"minigrad.{name}"
-    hint = f"use {own}, or t.data if you want no gradient"
-    raise TypeError(f"np.{name} would lose the gradient of a Tensor t: {hint}")
+    hint = f"its result would have no gradient: use {own}, or t.data"
+    raise TypeError(f"np.{name} takes no Tensor t, because {hint}")
 
 
 # ---- Checks --------------------------------------------------------------------------
@@ -1895,17 +1803,15 @@ def _load_arrays(arrays, state):
 def to_dot(tensor, names=None):
     """The graph behind `tensor` as text in the DOT language of Graphviz.
 
-    Leaves are blue, operations yellow. Each shows its shape and, up to four elements,
-    its data and gradient. Constants are left out. `names` is a dict {name: tensor}, or
-    a list of such pairs, as `model.named_parameters()` gives. `dot -Tsvg graph.dot -o
-    graph.svg` or an online Graphviz viewer draws the graph.
-
+    Leaves are blue, operations yellow. Each shows its shape and, if it has at most four
+    elements, its data and gradient. Constants are left out. `names` is a dict {name:
+    tensor}, or a list of such pairs, as from `model.named_parameters()`. The command
+    `dot -Tsvg graph.dot -o graph.svg` or an online Graphviz viewer draws the graph.
     >>> dot = to_dot(Tensor(2.0) * Tensor(3.0))
     >>> dot.count("label"), dot.count("->")         # three nodes, two arrows
     (3, 2)
     """
-    hint = f"to_dot takes a Tensor, not {type(tensor).__name__}"
-    _require(_is_tensor(tensor), hint, TypeError)
+    _require(_is_tensor(tensor), "to_dot takes a Tensor", TypeError)
     called = {id(t): name for name, t in dict(names or {}).items()}
     style = 'shape=box, style="rounded,filled", fillcolor=lightyellow'
     lines, nodes, ids = ["  rankdir=LR", f"  node [{style}]"], [tensor], {tensor: 0}
@@ -1927,14 +1833,12 @@ def to_dot(tensor, names=None):
 
 
 # ---- On import -----------------------------------------------------------------------
-
 if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
     raise ImportError(f"minigrad needs NumPy 2.0 or newer, found {np.__version__}")
-
 # Training asks for the same large arrays in every step. On Linux, glibc returns freed
 # blocks above 128 kB to the system, and using them again costs a page fault per 4 kB.
-# Freeing a larger block once raises this limit to its size, up to 32 MB, and keeps
-# twice as much free memory at hand (mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD).
+# Freeing a larger block once raises this limit to its size, at most 32 MB, and keeps
+# twice as much free memory at hand (mallopt(3)).
 np.empty(2**25 - 2**16, np.uint8)
 
 
