@@ -4,23 +4,23 @@
 
 A neural network is a function with many adjustable numbers, its parameters. Training it
 means asking, again and again: if this parameter grew a little, how much would the error
-grow? The answers, one slope for each parameter, are called the gradient. Move every
-parameter a small step against its slope, and the error shrinks.
+(the loss) grow? The answers, one slope for each parameter, are called the gradient.
+Move every parameter a small step against its slope, and the loss shrinks.
 
 How can a computer find the slopes? It could change one parameter and run the network
-again, but a million parameters take a million runs for one step. However, a calculation
-is a chain of additions, products and exponentials, and each has a derivative you
-learned at school. The chain rule multiplies them along a chain, and adds where several
-chains lead from a parameter to the error:
+again, but a million parameters take a million runs for one step. A calculation, though,
+is a chain of additions, products and exponentials, and each has a derivative that you
+learned at school. The chain rule multiplies these along a chain, and adds the products
+where several chains lead from a parameter to the error:
 
     y = x * x,  z = 3 * y        dz/dx = dz/dy * dy/dx = 3 * 2x
 
 So we record every operation, then walk back through the record and multiply slopes. Why
 back? A forward walk finds the effect of one parameter on everything, so a million
 parameters need a million walks. A backward walk finds the effect of everything on the
-one error, so one walk is enough. It takes about as long as two more runs, and every
-intermediate value must stay in memory until then. This is reverse-mode differentiation
-(Linnainmaa, 1970), in neural networks backpropagation (Rumelhart et al., 1986).
+one error, so one walk is enough. It takes about as long as two runs, and intermediate
+values stay in memory until it uses them. This is reverse-mode differentiation
+(Linnainmaa, 1970), in neural networks called backpropagation (Rumelhart et al., 1986).
 
 The whole idea takes nine lines. A Number remembers its inputs, each with its slope:
 
@@ -61,7 +61,7 @@ The rest of this file supplies what these lines lack:
     step should be, when to stop or how good the result is (Part III).
 
 Each chapter builds on the ones before it, though an example may look ahead. Helpers
-such as `_float_array` say what they do in their names, and stand in Part IV.
+such as `_float_array` have names that say what they do, and stand in Part IV.
 
 Notation:
 
@@ -70,8 +70,8 @@ Notation:
     N        examples in a batch      C   features, channels or classes
     (N, C)   the shape of an array; a comment  # (N, C) -> (N,)  shows how it changes
 
-Most names come from PyTorch or NumPy. There are no GPUs, convolutions or gradients of
-gradients, and the speed is NumPy's. You may copy this file into a project. It needs
+Most names come from PyTorch or NumPy. GPUs, convolutions and gradients of gradients are
+not supported, and the speed is NumPy's. You may copy this file into a project. It needs
 Python 3.10 and NumPy 2.0 or newer. Running it checks every example in it.
 """
 from __future__ import annotations
@@ -97,26 +97,25 @@ __all__ = [
 
 ######## Part I  The engine ############################################################
 # ==== 1  Tensors and operations =======================================================
-# What should an object remember so that the walk can find the slopes? For arrays of a
-# million elements, the slopes of each output by each input would fill a table of a
-# million times a million, the Jacobian. But the walk only ever multiplies them by the
-# gradient that arrives. So we keep a function that does that:
+# What should a tensor remember so that the walk can find the slopes? For arrays of a
+# million elements, the slopes of all outputs with respect to all inputs would fill a
+# million-by-million table, the Jacobian. But the walk only ever multiplies this table
+# by the gradient that arrives. So we keep a function that computes the product:
 #
-#     An operation is its value and, for every input, a function that turns the
-#     gradient of the output into what it contributes to the gradient of that input.
+#     An operation is its value and, for every input, a function that turns the gradient
+#     of the output into a share of the gradient of that input.
 #
 # Such a function is called a vector-Jacobian product, or vjp: it multiplies a vector,
 # the gradient, by the Jacobian. It never builds the Jacobian, because the product has a
 # short formula for every operation in this file. Results and the inputs that they
-# remember form a graph of tensors. One without inputs, like those you make, is a leaf.
-
+# remember form a graph. A tensor without inputs, such as one that you make, is a leaf.
 _recording = contextvars.ContextVar("recording", default=True)  # one for each thread
 _creation_numbers = itertools.count()
 
 
 @contextlib.contextmanager
 def no_grad():
-    """Record nothing in this block, in this thread: for evaluating and for updating.
+    """Record no operations in this block, in this thread: to evaluate or update.
     >>> x = Tensor(2.0)
     >>> with no_grad():
     ...     y = x * x
@@ -135,7 +134,7 @@ class Tensor:
     """An array of numbers that remembers how it was computed.
 
     `data`, a number, nested list, array or Tensor, is copied. Integers and booleans
-    become float64, float32 and float64 stay, and all else is an error. Unlike in
+    become float64; float32 and float64 are kept; any other type is an error. Unlike in
     PyTorch, `requires_grad` is True by default. `grad` is None until `backward` stores
     an array of data's shape and dtype there.
     >>> t = Tensor([[1, 2, 3], [4, 5, 6]])
@@ -167,9 +166,9 @@ class Tensor:
         """A Tensor for the `value` of the operation `op`. Every operation calls this.
 
         Each of `inputs` is a pair `(tensor, vjp)`. The vjp takes the gradient of the
-        output, an array of value's shape that it must not change, and returns one of
-        tensor's shape, or of the shape that tensor was broadcast to. No vjp is called
-        for constants, which are not Tensors or need no gradient. An example:
+        output, a read-only array of value's shape, and returns a share of tensor's
+        shape, or of the shape that tensor was broadcast to. It is not called for a
+        constant: an input that is not a Tensor or requires no gradient. An example:
         >>> def sin(x):
         ...     a = x.data
         ...     return Tensor.from_op(np.sin(a), "sin", (x, lambda g: g * np.cos(a)))
@@ -178,18 +177,22 @@ class Tensor:
         >>> np.allclose(x.grad, [1.0, -1.0])    # cos(0) and cos(pi)
         True
 
-        A vjp may hold arrays such as `a`, but not the output Tensor, which holds the
-        vjp. Such a cycle stays in memory until Python's garbage collector finds it;
-        other graphs are freed with their result. If an input may be a number, as in
-        hypot(x, 4.0), it has no `data`: combine Tensor operations, such as (x * x + y *
-        y).sqrt(), or wrap it, Tensor(4.0, requires_grad=False).
+        A vjp may hold arrays such as `a`, but not the output Tensor: that holds the
+        vjp, and the cycle would stay in memory until Python's garbage collector finds
+        it. Other graphs are freed with their result. A number, as in hypot(x, 4.0), has
+        no `data`: either combine Tensor operations, here (x * x + y * y).sqrt(), or
+        wrap the number: Tensor(4.0, requires_grad=False).
         """
         out = Tensor.__new__(Tensor)
         out.data = _float_result(value, op)  # not copied
         out.grad = None
         out.op = op
-        pairs = inputs if _recording.get() else ()
-        out._inputs = [p for p in pairs if _is_tensor(p[0]) and p[0].requires_grad]
+        out._inputs = []
+        for pair in inputs if _recording.get() else ():
+            if not isinstance(pair[0], Tensor):
+                _refuse_foreign_tensor(pair[0])
+            elif pair[0].requires_grad:
+                out._inputs.append(pair)
         out.requires_grad = bool(out._inputs)
         out._number = next(_creation_numbers)
         return out
@@ -210,7 +213,7 @@ class Tensor:
     # a + 1 and c = a * b. The walk reaches a from c at once, but a must wait for the
     # share that comes through b, or x would get 6 instead of 10. So the walk always
     # takes the newest tensor that it has reached. A tensor is newer than everything it
-    # was computed from, so all that still send it a share are newer and come first.
+    # was computed from, so all that still owe it a share are newer and come first.
     #
     # NumPy stretches, or broadcasts, arrays to a common shape. In (32, 10) + (10,), it
     # uses each of the ten numbers in 32 rows, so the gradient of each is a sum over 32
@@ -236,10 +239,10 @@ class Tensor:
         reached = [(-self._number, self)]  # a heap that yields the newest first
         while reached:
             _, node = heappop(reached)
-            # Some vjps return g itself (both of x + y do), so tensors may share this
-            # array. A read-only view keeps a vjp from changing the others' gradients.
+            # Some vjps return g itself (both of x + y do), so tensors may share it. A
+            # read-only view keeps a vjp from changing another tensor's gradient.
             g = gradients[node] = gradients[node].view()
-            g.setflags(write=False)
+            g.setflags(False)  # not writeable
             for tensor, vjp in node._inputs:
                 share = np.asarray(vjp(g))
                 if share.shape != tensor.data.shape:
@@ -272,8 +275,6 @@ class Tensor:
         5.0 10.0
         5.0 20.0
 
-        (micrograd adds up in its nodes, and its second call gives 34 instead of 20.)
-
         Neither 2**60 paths nor a chain beyond Python's recursion limit is a problem:
         >>> y = x = Tensor(1.0)
         >>> for i in range(5000):
@@ -282,15 +283,16 @@ class Tensor:
         >>> float(x.grad) == 2.0 ** 60
         True
 
-        `gradient` is the gradient of a further result with respect to this tensor. It
-        may be left out for one element, and is then 1. Another shape raises ValueError,
-        and nothing to differentiate raises RuntimeError. An error changes no grad.
+        `gradient`, that of a later result with respect to this tensor, is 1 by default
+        if the tensor has one element. A wrong shape raises ValueError, and a constant
+        RuntimeError. An error leaves every grad as it was.
         """
         gradients = self._gradients(_first_gradient(self, gradient))
         for tensor, g in gradients.items():
             if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
-                old = _checked_grad(tensor)
-                gradients[tensor] = g.copy() if old is None else np.asarray(old + g)
+                gradients[tensor] = g = g.copy()
+                if tensor.grad is not None:
+                    g += _checked_grad(tensor)
         for tensor, g in gradients.items():
             tensor.grad = g
 
@@ -298,7 +300,7 @@ class Tensor:
     # What can we do now? Train. Here is the line w * x + b again, all points at once.
 
     def _in_place(self, ufunc, other):
-        """`w -= lr * w.grad`, the step that all training consists of. `lr` is its size.
+        """`w -= lr * w.grad`, the step of all training; the learning rate lr scales it.
         >>> x, y = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])
         >>> w, b = Tensor(0.0), Tensor(0.0)
         >>> for step in range(200):
@@ -315,10 +317,10 @@ class Tensor:
         because nearby the loss is almost a plane, on which the effects of several moves
         add up. The smaller the step, the better this holds.
 
-        Under `no_grad`, `t -= x` and the like change t's array. While recording, they
-        bind t to a new tensor. That is right for `loss += penalty`, but would leave a
-        parameter as it was, so for a parameter an array on the right raises TypeError.
-        (Not so a number or a Tensor, which may be a penalty: mind the `no_grad`.)
+        Under `no_grad`, `t -= x`, +=, *=, /= and **= change t's array. While recording,
+        they bind t to a new tensor, as `loss += penalty` should. This would leave a
+        parameter as it was, so there an array on the right raises TypeError. (A Python
+        number, list or Tensor does not, because it may be a penalty.)
         """
         if _recording.get():
             _refuse_lost_update(self, ufunc, other)
@@ -334,10 +336,10 @@ class Tensor:
     __ipow__ = partialmethod(_in_place, np.power)
 
     # ==== 4  Arithmetic ===============================================================
-    # Which operations does an engine need? Read each as a row in a table of
-    # derivatives: the value, then one vjp for each input. In a product, the output
-    # grows b times as fast as a, so the gradient of a is g * b. Numbers and arrays are
-    # constants. They are not copied, so do not change them before `backward` is done.
+    # How do we write an operation? As a row in a table of derivatives: the value, then
+    # one vjp for each input. In a product, the output grows b times as fast as a, so
+    # the gradient of a is g * b. An operand that is a number or an array is a constant.
+    # An array is not copied, so do not change it before `backward` is done.
 
     def _operands(self, other):
         """The arrays of self and other; numbers adopt the dtype of self."""
@@ -393,10 +395,10 @@ class Tensor:
         True
         """
         a, b = self._operands(other)
-        value = a**b if a.dtype == b.dtype else np.power(a, b)  # which always promotes
+        value = a**b if a.dtype == b.dtype else np.power(a, b)  # 2.0's ** keeps float32
         one = value.dtype.type(1)
         vjp_a = lambda g: g * b * a ** np.where(b == 0, 0, b - one)
-        # 0**b stays 0 as b grows, so its slope is 0, where the formula has 0 * -inf.
+        # 0**b stays 0 as b > 0 grows, where the formula has 0 * -inf; so too at b = 0.
         vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), one, a))
         return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
 
@@ -422,9 +424,9 @@ class Tensor:
     # ==== 5  Matrices, sums, shapes ===================================================
     # Which operation takes most of a large network's time? The matrix product. In Y = A
     # B, the element A[i, k] multiplies B[k, j] in each Y[i, j]. So if G is the gradient
-    # of Y, that of A[i, k] is the sum over j of G[i, j] B[k, j]. This is a matrix
-    # product again: G B^T for A, and likewise A^T G for B. The other operations of this
-    # chapter add, pick or move numbers, and their vjps move the gradients back.
+    # of Y, the gradient of A[i, k] is the sum over j of G[i, j] B[k, j]. This is a
+    # matrix product again: G B^T for A, and likewise A^T G for B. The other operations
+    # here add, pick or move numbers, and their vjps move the gradients back.
 
     def __matmul__(self, other) -> Tensor:
         """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
@@ -610,7 +612,7 @@ class Tensor:
         >>> Tensor([-100.0, 0.0, 100.0]).tanh().data.tolist()
         [-1.0, 0.0, 1.0]
         """
-        value = np.tanh(self.data)  # far out, 1 - value**2 loses its digits: harmless
+        value = np.tanh(self.data)  # at large |x|, 1 - value**2 is inexact: harmless
         return Tensor.from_op(value, "tanh", (self, lambda g: g * (1 - value * value)))
 
     def sigmoid(self) -> Tensor:
@@ -666,7 +668,7 @@ class Tensor:
     # Python and NumPy call. You may skip to chapter 8.
 
     def item(self):
-        """The one element as a Python float; a ValueError if there are more.
+        """The only element as a Python float; any other size raises ValueError.
         >>> Tensor([[0.5]]).item(), float(Tensor(0.5)), f"{Tensor(0.125):.2f}"
         (0.5, 0.5, '0.12')
         """
@@ -694,7 +696,7 @@ class Tensor:
         return Tensor, (self.data, self.requires_grad), state
 
     # A Tensor equals only itself, so it can be a dict key, as in chapter 2. `t == 3`
-    # raises an error, because it would silently be False.
+    # raises an error, because it would otherwise be False without notice.
     __hash__ = object.__hash__
 
     def __eq__(self, other):
@@ -708,8 +710,8 @@ class Tensor:
     __lt__ = __le__ = __gt__ = __ge__ = _compare
 
     # NumPy calls these methods when a Tensor is among its arguments. They compute
-    # operators with an array on the left, such as `X @ W`, and refuse other functions,
-    # because an array that they returned would have lost the gradient.
+    # operators with an array on the left, such as `X @ W`, and refuse all other
+    # functions, whose results would be arrays without a gradient.
     def __array__(self, dtype=None, copy=None):
         if self.requires_grad:
             _refuse_numpy(np.asarray)
@@ -728,7 +730,7 @@ class Tensor:
 
 
 # ==== 8  Joining, choosing and losses =================================================
-# How do several tensors become one? Each gets the part of g that belongs to it.
+# How do several tensors become one? We join them, and hand each its own part of g.
 def stack(tensors, axis=0) -> Tensor:
     """Join tensors, arrays or numbers of one shape along a new axis.
     >>> a, b = Tensor(1.0), Tensor(2.0)
@@ -748,7 +750,7 @@ def stack(tensors, axis=0) -> Tensor:
 
 
 def concatenate(tensors, axis=0) -> Tensor:
-    """Tensors or arrays, end to end along an existing axis.
+    """Join tensors or arrays end to end along an existing axis.
     >>> a, b = Tensor([[1.0], [2.0]]), Tensor([[3.0, 4.0], [5.0, 6.0]])
     >>> concatenate([a, b], axis=1).data.tolist()       # (2, 1) and (2, 2) -> (2, 3)
     [[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]]
@@ -765,8 +767,8 @@ def concatenate(tensors, axis=0) -> Tensor:
 def where(condition, a, b) -> Tensor:
     """Elements of a where `condition`, an array of booleans, is True; of b elsewhere.
 
-    Each element hands its gradient to the input it came from. (The other input gets 0,
-    and 0 times an infinite slope is nan.) Here is a leaky ReLU:
+    Each element hands its gradient to the input it came from. The other input gets 0,
+    which becomes nan if an infinite slope multiplies it, as in sqrt at 0. A leaky ReLU:
     >>> x = Tensor([-4.0, 2.0])
     >>> y = where(x.data > 0, x, 0.25 * x)
     >>> y.sum().backward()
@@ -781,16 +783,16 @@ def where(condition, a, b) -> Tensor:
 
 
 # A loss is one number that says how wrong a network is. `backward` starts from it, so
-# it must measure all that the network should learn. Both losses follow from maximum
-# likelihood: find the parameters that make the data most probable. The logarithm turns
-# a product of probabilities into a sum, and a minus sign turns maximum into minimum.
+# it must measure all that the network should learn. The losses below follow from
+# maximum likelihood: find parameters that make the data most probable. The logarithm
+# turns a product of probabilities into a sum, and a minus sign maximum into minimum.
 def mse_loss(prediction, target) -> Tensor:
     """The mean squared error: the loss for predicting numbers (regression).
 
-    If errors have a normal distribution, the logarithm of its density is a negative
-    square, so the data are most probable where the sum of squares is least (Bishop,
-    Pattern Recognition and Machine Learning, 2006, sec. 3.1.1). The shapes must be
-    equal, because (N,) and (N, 1) would silently broadcast to (N, N).
+    If errors have a normal distribution, its log-density is a constant minus a multiple
+    of the square, so the data are most probable where the sum of squares is least
+    (Bishop, Pattern Recognition and Machine Learning, 2006, sec. 3.1.1). The shapes
+    must be equal, because (N,) and (N, 1) would silently broadcast to (N, N).
     >>> p = Tensor([1.0, 2.0])
     >>> loss = mse_loss(p, [1.0, 4.0])
     >>> loss.backward()
@@ -809,17 +811,17 @@ def cross_entropy(logits, targets) -> Tensor:
     """The mean of -log(probability of the right class): the loss for classification.
 
     `logits` are scores of shape (..., C), before softmax. `targets` are constants:
-    integers of shape (...), the right classes (labels), or probabilities of shape (...,
-    C). The mean is over all leading axes.
+    either labels, integers of shape (...) that give the right classes, or probabilities
+    of shape (..., C). The mean is over all leading axes.
     >>> logits = Tensor([[0.0, 0.0], [0.0, 0.0]])       # the network knows nothing
     >>> loss = cross_entropy(logits, [0, 1])
     >>> loss.backward()
     >>> bool(np.isclose(loss.data, np.log(2))), logits.grad.tolist()
     (True, [[-0.25, 0.25], [0.25, -0.25]])
 
-    It follows from maximum likelihood (Bishop, eq. 4.108). A probability of 1 % for the
-    right class costs 4.6, and 50 % only 0.7. Softmax and logarithm are one operation,
-    because the logarithm of a probability that has rounded to 0 would be infinite:
+    This loss follows from maximum likelihood (Bishop, eq. 4.108). A right class of
+    probability 1% costs 4.6, of 50% only 0.7. Softmax and logarithm are one operation,
+    because the logarithm of a probability rounded to 0 would be infinite:
     >>> cross_entropy([[1000.0, 0.0]], [1]).item()
     1000.0
 
@@ -843,7 +845,7 @@ def cross_entropy(logits, targets) -> Tensor:
 # ==== 9  Checking gradients ===========================================================
 # How do we know that a derivative is right? We use the slow method of the introduction:
 # move one number by eps and measure the result. We move it both ways (central
-# differences), because then errors in eps cancel, and only those in eps^2 remain.
+# differences), so that errors of order eps cancel; those of eps^2 and rounding remain.
 def _slope(f, inputs, x, index, weights, eps):
     """How fast (f(*inputs) * weights).sum() grows with the one element x[index]."""
     old, places, results = x.data[index], [], []
@@ -863,8 +865,8 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
 
     It returns True if |backward - numeric| <= atol + rtol * |numeric| for each element;
     otherwise it raises AssertionError. `inputs` are float64 Tensors, because float32 is
-    too coarse; those without requires_grad are skipped. f must be smooth there and give
-    the same result in each call. No `grad` or `data` changes.
+    too coarse; those without requires_grad are skipped. f must be smooth at the inputs
+    and give the same result in each call. Every `grad` and `data` is left as it was.
     >>> x, y = Tensor([0.5, 1.0]), Tensor([[2.0], [3.0]])
     >>> gradcheck(lambda x, y: (x * y).tanh(), x, y)
     True
@@ -884,7 +886,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
         fits = isinstance(x, Tensor) and x.dtype == np.float64
         _require(fits, f"gradcheck takes Tensors of float64; input {i} is {x!r}")
     out = f(*inputs)
-    _require(_is_tensor(out), f"f returned {type(out).__name__}, not Tensor", TypeError)
+    _require(isinstance(out, Tensor), f"f must return a Tensor, not {out!r}", TypeError)
     weights, scale = np.random.default_rng(0).normal(size=out.shape), 1.0
     if out.size == 1:
         weights, scale = np.full(out.shape, 2.0), 2.0
@@ -903,7 +905,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
 ######## Part II  Networks #############################################################
 # ==== 10  Modules =====================================================================
 # How do we find all parameters of a network, to train, save or count them? A module is
-# a function that holds parameters and other modules; its method `_members` lists all.
+# a function that holds parameters and other modules; `_members` lists them all.
 class Module:
     """The base of every layer and network, including your own.
 
@@ -920,10 +922,10 @@ class Module:
     ([1.5, 2.5], Affine(scale (2,), shift ()))
 
     Tensors that you made and that require gradients are parameters. Arrays, and Tensors
-    that require none, are state, which is saved but not trained. The result of an
-    operation, like `output`, is neither. `p.requires_grad = False` freezes a parameter
-    (also set its grad to None). To unfreeze it later, keep a reference: `parameters()`
-    no longer finds it.
+    that require none, are saved but not trained. The result of an operation, like
+    `output`, is neither saved nor trained. `p.requires_grad = False` freezes a
+    parameter (also set its grad to None). To unfreeze it later, keep a reference:
+    `parameters()` no longer finds it.
     """
 
     training = True
@@ -977,7 +979,7 @@ class Module:
         return [p for _, p in self.named_parameters()]
 
     def zero_grad(self):
-        """Forget the gradients: set `grad` to None, of frozen parameters as well.
+        """Forget the gradients: set every `grad` to None, even of frozen parameters.
         >>> model = Layer(1, 1)
         >>> model([1.0]).sum().backward()
         >>> model.zero_grad(), model.W.grad
@@ -988,7 +990,7 @@ class Module:
                 member.grad = None
 
     def train(self, mode=True):
-        """Switch this module and those within to training (or not); returns it.
+        """Set `training` to mode here and in all modules within; return this module.
         >>> model = Sequential(Dropout(0.5), Dropout(0.25))
         >>> model.eval().training, model.layers[0].training, model.train().training
         (False, False, True)
@@ -1021,7 +1023,7 @@ class Module:
         return {name: array.copy() for name, array in _state_arrays(self).items()}
 
     def load_state_dict(self, state):
-        """Copy `state`, a dict of arrays or `np.load(path)`, into this model, or fail.
+        """Copy `state`, a dict or `np.load(path)`, into this model; on error, nothing.
         >>> Layer(2, 1).load_state_dict({"W": np.zeros((3, 1)), "b": np.zeros(1)})
         Traceback (most recent call last):
         ...
@@ -1056,16 +1058,16 @@ class Neuron(Module):
         return self.nonlin(out) if self.nonlin else out
 
 
-# How large should the initial random weights be? A neuron sums nin inputs times
-# weights. If the weights are independent with mean 0 and mean square s, and the inputs
-# have mean square 1, the sum has mean square nin * s. At s = 1, the signal explodes
-# within a few layers; at a tiny s, it vanishes; at s = 1 / nin, it keeps its size
-# (LeCun et al., Efficient BackProp, 1998), in linear neurons and in tanh near 0. ReLU
-# sets half of the sums to zero, which halves their mean square, so it needs s = 2 / nin
-# (He et al., Delving Deep into Rectifiers, 2015, eq. 10). On the way back, each input
-# collects gradients from nout neurons, so nout replaces nin; 2 / (nin + nout) is a
-# compromise (Glorot and Bengio, 2010). Why random? Neurons with equal weights in and
-# out get equal gradients, and stay equal.
+# How large should the initial random weights be? A neuron sums nin products of input
+# and weight. If weights are independent with mean 0 and mean square s, and inputs have
+# mean square 1, the sum has mean square nin * s. At s = 1, the signal explodes within a
+# few layers; at a tiny s, it vanishes; at s = 1 / nin, it keeps its size (LeCun et al.,
+# Efficient BackProp, 1998), in linear neurons and in tanh near 0. ReLU sets half of the
+# sums to zero, which halves their mean square, so it needs s = 2 / nin (He et al.,
+# Delving Deep into Rectifiers, 2015, eq. 10). On the way back, each input collects
+# gradients from nout neurons, so nout replaces nin; 2 / (nin + nout) is a compromise
+# (Glorot and Bengio, 2010). Why random? Neurons whose incoming and outgoing weights are
+# equal get equal gradients, and stay equal.
 class Layer(Module):
     """`nout` neurons with the same input: nonlin(x @ W + b), (N, nin) -> (N, nout).
 
@@ -1073,7 +1075,7 @@ class Layer(Module):
     (nout,). (PyTorch's `Linear.weight` is W transposed.) `dtype` is np.float64 or
     np.float32; results are float64 if the inputs are, as lists of floats are.
 
-    The default ReLU outputs no negative numbers, so write nonlin=False for a last
+    The default ReLU outputs no negative numbers, so write nonlin=False for the last
     layer, whose scores may have any sign. A layer agrees with its neurons one by one:
     >>> layer = Layer(3, 2, rng=0)
     >>> x = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])
@@ -1109,7 +1111,7 @@ class Layer(Module):
 
     @property
     def neurons(self):
-        """The layer as a list of Neurons that share its numbers, not its gradients."""
+        """The layer's Neurons. They share its weights and biases, not its gradients."""
         neurons = [Neuron(len(self.W), self.nonlin) for _ in range(self.b.size)]
         for i, neuron in enumerate(neurons):
             neuron.w.data = self.W.data[:, i]  # views, not copies
@@ -1152,8 +1154,8 @@ class MLP(Sequential):
 
 
 # ==== 12  Training differs from evaluation ============================================
-# Should a network behave the same while it learns and when it is used? Two modules do
-# not. `model.train()` and `model.eval()` switch all modules within a model.
+# Should a module behave the same in training and in evaluation? These two should not.
+# `model.train()` and `model.eval()` switch all modules within a model.
 class Dropout(Module):
     """In training, sets each element to 0 with probability `p`, anew in every call.
 
@@ -1188,16 +1190,16 @@ class BatchNorm1d(Module):
     algorithm 1). Santurkar et al. (2018) found no smaller shift, but a smoother loss,
     which allows larger steps. `gamma` and `beta` (C,) can undo the normalising.
 
-    Mean and variance depend on the whole batch, so each example's gradient flows
-    through all others. `forward` computes with Tensors, so the engine finds it:
+    Mean and variance depend on the whole batch, so each output depends on every
+    example. `forward` computes with Tensors, so the engine takes this into account:
     >>> gradcheck(BatchNorm1d(1), Tensor([[1.0], [3.0], [4.0]]))
     True
 
-    In evaluation, an example must not depend on its batch, and alone it would become 0
-    before rescaling. So training keeps running averages of mean and variance for it.
-    `momentum` is the weight of the new batch, as in PyTorch. The variance of n values
-    around their own mean is on average (n - 1) / n of the true one; the running
-    variance corrects this:
+    In evaluation, an output must not depend on the batch, and an example alone would
+    become 0 before rescaling. So evaluation uses running averages of mean and variance,
+    kept in training. `momentum` is the weight of the new batch, as in PyTorch. The
+    variance of n values around their own mean is on average (n - 1) / n of the true
+    variance; the running variance corrects this:
     >>> bn = BatchNorm1d(1, momentum=0.25, eps=0.0)
     >>> bn(np.array([[1.0], [3.0]])).data.tolist()  # mean 2, variance 1
     [[-1.0], [1.0]]
@@ -1246,7 +1248,7 @@ class BatchNorm1d(Module):
 # fastest? The bare loop subtracts lr * w.grad. An optimizer applies this rule, or a
 # better one, to a list of parameters.
 class Optimizer:
-    """The base of all optimizers. A subclass writes `update`, its rule.
+    """The base of all optimizers. A subclass defines its rule in `update`.
 
     `params` is a list of Tensors, such as `model.parameters()`. `lr`, the learning
     rate, scales the step; you may assign to it between steps. A parameter whose `grad`
@@ -1276,7 +1278,7 @@ class Optimizer:
             self._state[name] = [np.zeros_like(p.data) for p in self.params]
 
     def zero_grad(self):
-        """Set every `grad` to None, or the next `backward` would add to the old ones.
+        """Set every `grad` to None, so that `backward` does not add to the old ones.
         >>> x = Tensor(1.0)
         >>> (x * x).backward()
         >>> SGD([x]).zero_grad(), x.grad
@@ -1288,8 +1290,8 @@ class Optimizer:
     def update(self, g, t, *buffers):
         """The rule: what to subtract from a parameter, given its gradient `g`.
 
-        `t` counts the parameter's steps from 1. The arrays named in `buffers` follow,
-        of the parameter's shape and 0 at first, to be changed in place.
+        `t` counts the parameter's steps from 1. The arrays named in `buffers` follow.
+        Each has the parameter's shape and starts at 0; `update` changes it in place.
         >>> SGD([Tensor(0.0)], lr=0.5).update(np.array([2.0]), 1, np.zeros(1)).tolist()
         [1.0]
         """
@@ -1298,8 +1300,8 @@ class Optimizer:
     def step(self):
         """Change every parameter that has a gradient, in place.
 
-        The old loss's graph holds these arrays, so compute the loss anew afterwards. If
-        `lr` or a `grad` does not fit, nothing changes.
+        The graph of the old loss holds the changed arrays, so compute the loss anew. An
+        invalid `lr` or `grad` raises an error, and nothing changes.
         >>> x = Tensor(4.0)
         >>> (x * x).backward()                          # the slope is 8
         >>> SGD([x], lr=0.25).step()
@@ -1338,9 +1340,9 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr * g, with momentum if you like.
 
-    It is stochastic because the gradient of a batch is a noisy estimate of that of all
-    data. With momentum, a velocity v = momentum * v + g replaces g, as in PyTorch. It
-    grows where slopes agree and shrinks where they alternate (Polyak, 1964):
+    It is stochastic because a batch's gradient is a noisy estimate of the full
+    gradient. With momentum, a velocity v = momentum * v + g replaces g, as in PyTorch.
+    v grows where slopes agree and shrinks where they alternate (Polyak, 1964):
     >>> x = Tensor(1.0)
     >>> optimizer = SGD([x], lr=0.25, momentum=0.5)
     >>> for _ in range(2):
@@ -1372,10 +1374,10 @@ class Adam(Optimizer):
     slopes agree, it moves by about lr, whatever their size. If they alternate or are
     mostly noise, m is small relative to sqrt(v), and it moves less.
 
-    `betas` are the weights of the old averages. These start at 0, so after t steps the
-    weights of the gradients sum to only 1 - beta**t. Dividing by that corrects the
-    bias. `eps` avoids division by zero. In the first step, m = 0.1 g and v = 0.001 g^2
-    become g and g^2, so x moves by lr, whatever the slope:
+    `betas` are the weights of the old averages. The averages start at 0, so after t
+    steps the weights of the gradients sum to only 1 - beta**t. Dividing by that
+    corrects the bias. `eps` avoids division by zero. In the first step, m = 0.1 g and v
+    = 0.001 g^2 become g and g^2, so x moves by lr, whatever the slope:
     >>> x = Tensor([1.0, 1.0])
     >>> optimizer = Adam([x], lr=0.5)
     >>> (x * [3.0, -1000.0]).sum().backward()
@@ -1383,8 +1385,8 @@ class Adam(Optimizer):
     >>> np.allclose(x.data, [0.5, 1.5])
     True
 
-    Weight decay is part of the gradient here, so it is also divided by sqrt(v). If the
-    data's gradient is 0, even a small decay becomes a full step. AdamW (Loshchilov and
+    Weight decay is part of the gradient here, so it is also divided by sqrt(v). Where
+    the loss has slope 0, even a small decay becomes a full step. AdamW (Loshchilov and
     Hutter, 2019; in PyTorch's form) instead subtracts lr * weight_decay * p separately.
     """
 
@@ -1447,7 +1449,7 @@ def _how_to_train():
     ...     return cross_entropy(scores, y).item(), (scores.data.argmax(1) == y).mean()
 
     **Why batches?** A step needs only an estimate of the gradient, at a fraction of the
-    work. The gradients of batches scatter around their mean, which is that of all data:
+    work. Batch gradients scatter around their mean, the gradient of all the data:
     >>> model = MLP(2, [16, 2], rng=0)
     >>> def gradient(X, y):
     ...     model.zero_grad()
@@ -1457,12 +1459,12 @@ def _how_to_train():
     >>> np.allclose(np.mean(gradients, axis=0), gradient(X, y))
     True
 
-    **Is it learning?** A network that gives both classes 1/2 has a loss of log 2 = 0.69
-    (log C for C classes; for `mse_loss`, always answering the mean gives the variance
-    of the targets). A single layer does no better, because a straight line cannot
-    separate a disc from the rest. In a hidden layer before the last, each neuron draws
-    a line, and the last layer combines them. The wrong labels limit the expected
-    accuracy to about 0.9.
+    **Is it learning?** A network that gives both classes probability 1/2 has a loss of
+    log 2 = 0.69 (log C for C classes; for `mse_loss`, always answering the mean gives
+    the variance of the targets). A single layer does hardly better, because a straight
+    line cannot separate a disc from the rest. In a hidden layer before the last, each
+    neuron draws a line, and the last layer combines them. The wrong labels limit the
+    expected accuracy to about 0.9.
     >>> line = MLP(2, [2], rng=0)
     >>> train(line, Adam(line.parameters(), lr=0.01), X, y, epochs=40)
     >>> train(model, Adam(model.parameters(), lr=0.01), X, y, epochs=40)
@@ -1471,7 +1473,7 @@ def _how_to_train():
     >>> bool(evaluate(model, X_new, y_new)[1] > 0.75)
     True
 
-    **Which learning rate?** Try distant ones, and take the largest that works well:
+    **Which learning rate?** Try values far apart, and take the largest that works well:
     >>> for lr in 1e-5, 1e-2, 10:
     ...     candidate = MLP(2, [16, 2], rng=0)
     ...     train(candidate, Adam(candidate.parameters(), lr), X, y, epochs=20)
@@ -1516,13 +1518,13 @@ def _how_to_train():
     (True, True)
 
     What you choose by looking at held-out data, including lr, is fitted to them a
-    little. For an unbiased result, keep a third part, the test set, and use it once.
+    little. For an unbiased result, set aside a test set, and use it once.
 
     **A forgotten `eval()`.** Dropout then makes outputs random. BatchNorm1d makes them
-    depend on the rest of the batch, and learns from the data it is tested on.
+    depend on the rest of the batch, and updates its averages from the test data.
     >>> model = Sequential(Layer(2, 64, rng=0), Dropout(), Layer(64, 2, None, rng=1))
     >>> train(model, Adam(model.parameters(), lr=0.01), X, y, epochs=20)
-    >>> [np.array_equal(model.train(on)(X).data, model(X).data) for on in (True, False)]
+    >>> [np.allclose(model.train(on)(X).data, model(X).data) for on in (True, False)]
     [False, True]
 
     **Look at single outputs**, not only at averages, here at the centre and a corner:
@@ -1531,17 +1533,16 @@ def _how_to_train():
     >>> p.argmax(axis=1).tolist(), bool(p.max(axis=1).min() > 0.6)
     ([1, 0], True)
 
-    **Your own data** come as (N, features), also with one feature; so do targets of
-    `mse_loss`. Inputs should be about as large as 1: subtract the mean of the training
-    data and divide by their standard deviation, and do the same to all other data.
+    **Your own data** must have shape (N, features), even for one feature; so must
+    targets of `mse_loss`. Inputs should be about as large as 1: subtract the training
+    data's mean, divide by their standard deviation, and do the same to all other data.
 
     **If the loss does not fall**, ask in this order. Are the data what you think? Print
     a few. Is the first loss of the order of log C, or of the targets' variance? Does
     any parameter have a `grad` of None or all zeros? Does each step call `zero_grad`?
     Does the last layer have a ReLU? Can the network memorise ten examples? If not, look
     for a bug; if so, try other learning rates, then more epochs, then a larger network.
-    When it works, save the model with `state_dict`, and the optimizer too, to resume
-    training later.
+    When it works, save model and optimizer with `state_dict`.
     """
 
 
@@ -1561,16 +1562,16 @@ def _attention():
     >>> gradcheck(attention, *[Tensor(rng.normal(size=shape)) for shape in shapes])
     True
 
-    The product of a query and a key is large where they point the same way; the root
-    keeps scores near 1. A GPT block computes x = x + attention(normalised x), with
-    several of these side by side, and x = x + mlp(normalised x). In a GPT, tables turn
-    words and positions into vectors, a stack of blocks follows, and a linear layer
-    scores each next word.
+    The product of a query and a key is large where they point the same way; dividing by
+    the root keeps scores near 1. A GPT block computes x = x + attention(normalised x),
+    with several attentions side by side, and x = x + mlp(normalised x). In a GPT,
+    tables turn words and positions into vectors, a stack of blocks follows, and a
+    linear layer gives each possible next word a score.
     """
 
 
 ######## Part IV  The small print ######################################################
-# These functions convert data, check it and report errors. Read them when needed.
+# These functions convert and check data, and report errors. Read them when needed.
 # ---- Numbers -------------------------------------------------------------------------
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -1583,8 +1584,8 @@ def _require(condition, message, error: Any = ValueError):
 def _float_array(data, dtype=None):
     """`data` as an array of float32 or float64, copied only if it must be.
 
-    `dtype` is that of the Tensor that data meets in an operation. Numbers and integers
-    adopt it, because a 2 should not turn a float32 network into float64.
+    `dtype` is that of the Tensor that data meets in an operation. Single numbers and
+    integer arrays adopt it, because a 2 should not turn a float32 network into float64.
     """
     if isinstance(data, Tensor):
         return data.data
@@ -1618,17 +1619,15 @@ def _float_dtype(dtype):
     return np.dtype(dtype)
 
 
-def _is_tensor(x):
-    if not isinstance(x, Tensor) and getattr(x, "requires_grad", False):
-        # Taken for a constant, it would lose its gradient.
+def _refuse_foreign_tensor(x):
+    if getattr(x, "requires_grad", False):  # as a constant, it would lose its gradient
         raise TypeError("got a Tensor of another library or another copy of minigrad")
-    return isinstance(x, Tensor)
 
 
 def _holds_tensor(x):
     if isinstance(x, Sequence) and not isinstance(x, (str, bytes)):
         return any(map(_holds_tensor, x))
-    return _is_tensor(x)
+    return isinstance(x, Tensor) or _refuse_foreign_tensor(x)
 
 
 def _as_tensor(x, dtype=None):
@@ -1702,9 +1701,10 @@ def _checked_grad(t):
         raise ValueError(f"a parameter {t.shape} is read-only: set p.data to a copy")
     if type(grad) is np.ndarray and grad.dtype == data.dtype and grad.shape == t.shape:
         return grad
-    shapes = f"of shape {data.shape} has a grad of shape {np.shape(grad)}"
-    _require(np.shape(grad) == data.shape, f"a parameter {shapes}")
-    return _float_array(grad).astype(data.dtype)
+    array = _float_array(grad).astype(data.dtype)
+    hint = f"a parameter of shape {data.shape} has a grad of shape {array.shape}"
+    _require(array.shape == data.shape, hint)
+    return array
 
 
 def _refuse_lost_update(t, ufunc, other):
@@ -1738,7 +1738,7 @@ def _check_matmul(a, b):
 
 def _check_features(shape, C, training):
     if len(shape) not in (2, 3) or shape[1] != C:
-        raise ValueError(f"BatchNorm1d: (N, {C}) or (N, {C}, L), not {shape}")
+        raise ValueError(f"BatchNorm1d takes (N, {C}) or (N, {C}, L), not {shape}")
     if training and math.prod(shape) < 2 * C:
         hint = f"training, got {shape}; call model.eval() to use the model"
         raise ValueError(f"BatchNorm1d needs two values per feature in {hint}")
@@ -1759,7 +1759,7 @@ def _checked_params(params):
     params = list(params)
     _require(params, "no parameters; was a generator used up before?")
     for p in params:
-        _require(_is_tensor(p), f"{hint}, not {type(p).__name__}", TypeError)
+        _require(isinstance(p, Tensor), f"{hint}, not {type(p).__name__}", TypeError)
         _require(p.is_leaf, f"params must be leaves, not the result of {p.op!r}")
     _require(len(set(params)) == len(params), "the same parameter was given twice")
     return params
@@ -1780,7 +1780,7 @@ def _state_arrays(owner):
 
 
 def _load_arrays(arrays, state):
-    """Copy `state` into `arrays`, which have the same names; on an error, nothing."""
+    """Copy `state` into `arrays`, which have the same names; on an error, copy none."""
     hint = f"a state is a dict of arrays, not {type(state).__name__}"
     _require(isinstance(state, Mapping), hint, TypeError)
     missing, unknown = sorted(arrays.keys() - state), sorted(state.keys() - arrays)
@@ -1811,7 +1811,7 @@ def to_dot(tensor, names=None):
     >>> dot.count("label"), dot.count("->")         # three nodes, two arrows
     (3, 2)
     """
-    _require(_is_tensor(tensor), "to_dot takes a Tensor", TypeError)
+    _require(isinstance(tensor, Tensor), "to_dot takes a Tensor", TypeError)
     called = {id(t): name for name, t in dict(names or {}).items()}
     style = 'shape=box, style="rounded,filled", fillcolor=lightyellow'
     lines, nodes, ids = ["  rankdir=LR", f"  node [{style}]"], [tensor], {tensor: 0}
@@ -1835,10 +1835,10 @@ def to_dot(tensor, names=None):
 # ---- On import -----------------------------------------------------------------------
 if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
     raise ImportError(f"minigrad needs NumPy 2.0 or newer, found {np.__version__}")
-# Training asks for the same large arrays in every step. On Linux, glibc returns freed
-# blocks above 128 kB to the system, and using them again costs a page fault per 4 kB.
-# Freeing a larger block once raises this limit to its size, at most 32 MB, and keeps
-# twice as much free memory at hand (mallopt(3)).
+# Training asks for arrays of the same large sizes in every step. On Linux, glibc
+# returns freed blocks above 128 kB to the system, and using them again costs a page
+# fault per 4 kB. Freeing a larger block once raises this limit to the size of that
+# block, at most 32 MB, and lets glibc keep twice as much free memory (mallopt(3)).
 np.empty(2**25 - 2**16, np.uint8)
 
 
