@@ -184,7 +184,10 @@ class Tensor:
         wrap the number: Tensor(4.0, requires_grad=False).
         """
         out = Tensor.__new__(Tensor)
-        out.data = _float_result(value, op)  # not copied
+        out.data = np.asarray(value)  # not copied
+        if out.data.dtype.char not in "fd":  # float32, float64
+            hint = "was t.data set to an array of integers?"
+            raise TypeError(f"{op!r} computed {out.data.dtype}; {hint}")
         out.grad = None
         out.op = op
         out._inputs = []
@@ -444,18 +447,17 @@ class Tensor:
         [18.0, 22.0, 26.0]
         """
         a, b = self._operands(other)
-        _check_matmul(a.shape, b.shape)
-        if b.ndim == 1:  # a vector on the right is a matrix of one column
+        if b.ndim == 1 and a.shape[-1:] == b.shape:  # a vector as one column
             return (self @ _as_tensor(other, a.dtype)[:, np.newaxis])[..., 0]
-        if a.ndim == 1:  # and on the left, of one row
+        if a.ndim == 1 and b.shape[-2:-1] == a.shape:  # or as one row
             return (self[np.newaxis] @ other)[..., 0, :]
-        if a.ndim > 2 and b.ndim == 2 and a.size:  # -1 needs a size
+        if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b) > 0:
             # One large product is fastest, so treat the leading axes as rows.
             rows = self.reshape(-1, len(b)) @ other
             return rows.reshape(*a.shape[:-1], b.shape[1])
         # mT swaps the last two axes; T would reverse all, which is wrong in a batch.
         pairs = (self, lambda g: g @ b.mT), (other, lambda g: a.mT @ g)
-        return Tensor.from_op(a @ b, "@", *pairs)
+        return Tensor.from_op(_matmul(a, b), "@", *pairs)
 
     def sum(self, axis=None, keepdims=False) -> Tensor:
         """The sum over `axis`, an int or a tuple of ints; over all axes if it is None.
@@ -1606,13 +1608,6 @@ def _float_array(data, dtype=None):
     return array
 
 
-def _float_result(value, op):
-    value = np.asarray(value)
-    if value.dtype.char not in "fd":
-        raise TypeError(f"{op!r} computed {value.dtype}: was t.data set to integers?")
-    return value
-
-
 def _float_dtype(dtype):
     hint = f"dtype must be np.float32 or np.float64, got {dtype}"
     _require(np.dtype(dtype) in _FLOATS, hint, TypeError)
@@ -1731,9 +1726,12 @@ def _setting(name, value, low=0, high=math.inf):
     return float(value)  # so that a NumPy number does not change the dtype of an update
 
 
-def _check_matmul(a, b):
-    if not a or not b or a[-1] != b[-2:][0]:
-        raise ValueError(f"matmul: shapes {a} and {b} do not match")
+def _matmul(a, b):
+    try:
+        return a @ b
+    except ValueError:
+        shapes = f"shapes {a.shape} and {b.shape}"
+        raise ValueError(f"matmul: {shapes} do not match") from None
 
 
 def _check_features(shape, C, training):
