@@ -601,6 +601,7 @@ class Tensor:
 
     def relu(self) -> Tensor:
         """max(x, 0), the rectified linear unit. The slope at 0 is taken as 0.
+        (A slope of 0 passes an infinite gradient on as 0 * inf, which is nan.)
         >>> x = Tensor([-1.0, 0.0, 2.0])
         >>> x.relu().sum().backward()
         >>> x.relu().data.tolist(), x.grad.tolist()
