@@ -1149,8 +1149,8 @@ class MLP(Sequential):
 
     def __init__(self, nin, nouts, nonlin: Any = True, rng=None, dtype=np.float64):
         hint = f"nouts is a list of layer sizes, such as [16, 1], not {nouts!r}"
-        _require(isinstance(nouts, Sequence), hint, TypeError)
-        _require(nouts, hint)
+        _require(hasattr(nouts, "__len__"), hint, TypeError)
+        _require(len(nouts), hint)
         rng, nonlins = np.random.default_rng(rng), [nonlin] * (len(nouts) - 1) + [False]
         settings = zip([nin, *nouts], nouts, nonlins)
         super().__init__(*[Layer(*three, rng, dtype) for three in settings])
@@ -1276,9 +1276,10 @@ class Optimizer:
         self.params = _checked_params(params)
         self.lr = _setting("lr", lr)
         self.weight_decay = _setting("weight_decay", weight_decay)
-        self._state = {"steps": np.zeros(len(self.params), np.int64)}
-        for name in self.buffers:
-            self._state[name] = [np.zeros_like(p.data) for p in self.params]
+        self._steps = np.zeros(len(self.params), np.int64)
+        self._own = [[np.zeros_like(p.data) for _ in self.buffers] for p in self.params]
+        # The same arrays by name, for saving: "m" has those of all parameters.
+        self._state = {"steps": self._steps, **dict(zip(self.buffers, zip(*self._own)))}
 
     def zero_grad(self):
         """Set every `grad` to None, so that `backward` does not add to the old ones.
@@ -1313,14 +1314,13 @@ class Optimizer:
         """
         self.lr = _setting("lr", self.lr)
         gradients = [_checked_grad(p) for p in self.params]  # before anything changes
-        steps, *buffers = self._state.values()
-        counts = (steps + 1).tolist()
-        for i, (p, g, *own) in enumerate(zip(self.params, gradients, *buffers)):
+        counts = (self._steps + 1).tolist()
+        for i, (p, g, t) in enumerate(zip(self.params, gradients, counts)):
             if g is not None:
                 if self.weight_decay:
                     g = g + self.weight_decay * p.data
-                p.data -= self.update(g, counts[i], *own)
-                steps[i] = counts[i]
+                p.data -= self.update(g, t, *self._own[i])
+                self._steps[i] = t
 
     def state_dict(self):
         """{name: array}, copies of all that the optimizer remembers from step to step.
@@ -1602,7 +1602,8 @@ def _float_array(data, dtype=None):
     if kind in "biu" or (dtype is not None and kind == "f" and not array.ndim):
         return array.astype(dtype or np.float64)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)  # native byte order
-    got = f"{type(data).__name__} of {array.dtype}, not float32 or float64"
+    hint = ", not float32 or float64; use x.astype(np.float32)" if kind == "f" else ""
+    got = f"{type(data).__name__} of {array.dtype}{hint}"
     if data is None:
         got = "None; did a function forget to return?"
     _require(array.dtype in _FLOATS, f"expected numbers, got {got}", TypeError)
