@@ -212,9 +212,9 @@ class Tensor:
     # ==== 2  The walk backwards =======================================================
     # How can the walk visit each tensor only once, although many paths lead through it?
     # A tensor waits until every tensor that used it has delivered its share, and then
-    # passes on the sum, which is the sum over all paths. At x = 1, take a = 2 * x, b =
-    # a + 1 and c = a * b. The walk reaches a from c at once, but a must wait for the
-    # share that comes through b, or x would get 6 instead of 10. So the walk always
+    # passes on the sum, which is the sum over all paths. At x = 1, take a = 2 * x,
+    # b = a + 1 and c = a * b. The walk reaches a from c at once, but a must wait for
+    # the share that comes through b, or x would get 6 instead of 10. So the walk always
     # takes the newest tensor that it has reached. A tensor is newer than everything it
     # was computed from, so all that still owe it a share are newer and come first.
     #
@@ -398,10 +398,10 @@ class Tensor:
         True
         """
         a, b = self._operands(other)
-        value = a**b if a.dtype == b.dtype else np.power(a, b)  # 2.0's ** keeps float32
+        value = a**b if a.dtype == b.dtype else np.power(a, b)  # ** may not promote
         one = value.dtype.type(1)
         vjp_a = lambda g: g * b * a ** np.where(b == 0, 0, b - one)
-        # 0**b stays 0 as b > 0 grows, where the formula has 0 * -inf; so too at b = 0.
+        # For b > 0, 0**b stays 0, but the formula has 0 * -inf. At b = 0 we take 0 too.
         vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), one, a))
         return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
 
@@ -425,11 +425,11 @@ class Tensor:
         return _as_tensor(other, self.dtype) @ self
 
     # ==== 5  Matrices, sums, shapes ===================================================
-    # Which operation takes most of a large network's time? The matrix product. In Y = A
-    # B, the element A[i, k] multiplies B[k, j] in each Y[i, j]. So if G is the gradient
-    # of Y, the gradient of A[i, k] is the sum over j of G[i, j] B[k, j]. This is a
-    # matrix product again: G B^T for A, and likewise A^T G for B. The other operations
-    # here add, pick or move numbers, and their vjps move the gradients back.
+    # Which operation takes most of a large network's time? The matrix product. In
+    # Y = A B, the element A[i, k] multiplies B[k, j] in each Y[i, j]. So if G is the
+    # gradient of Y, the gradient of A[i, k] is the sum over j of G[i, j] B[k, j]. This
+    # is a matrix product again: G B^T for A, and likewise A^T G for B. The other
+    # operations here add, pick or move numbers, and their vjps move the gradients back.
 
     def __matmul__(self, other) -> Tensor:
         """The matrix product; 1-D, 2-D, batched and broadcast as in `np.matmul`.
@@ -621,8 +621,8 @@ class Tensor:
     def sigmoid(self) -> Tensor:
         """1 / (1 + e^-x): an S-shaped curve from 0 to 1 with slope 1/4 at 0.
 
-        This form overflows at x = -1000, and the equal form e^x / (1 + e^x) at x =
-        1000. So each half of the axis uses the form that contains only e^-|x|:
+        This form overflows at x = -1000, and the equal form e^x / (1 + e^x) at
+        x = 1000. So each half of the axis uses the form that contains only e^-|x|:
         >>> x = Tensor([-1000.0, 0.0, 1000.0])
         >>> x.sigmoid().sum().backward()
         >>> x.sigmoid().data.tolist(), x.grad.tolist()
@@ -1333,7 +1333,7 @@ class Optimizer:
         return {name: a.copy() for name, a in _state_arrays(self._state).items()}
 
     def load_state_dict(self, state):
-        """Go on from a `state_dict()`; errors as in Module.load_state_dict.
+        """Continue from a `state_dict()`; errors as in Module.load_state_dict.
         >>> x = Tensor([1.0])
         >>> SGD([x], momentum=0.9).load_state_dict(SGD([x], momentum=0.9).state_dict())
         """
@@ -1379,8 +1379,8 @@ class Adam(Optimizer):
 
     `betas` are the weights of the old averages. The averages start at 0, so after t
     steps the weights of the gradients sum to only 1 - beta**t. Dividing by that
-    corrects the bias. `eps` avoids division by zero. In the first step, m = 0.1 g and v
-    = 0.001 g^2 become g and g^2, so x moves by lr, whatever the slope:
+    corrects the bias. `eps` avoids division by zero. In the first step, m = 0.1 g and
+    v = 0.001 g^2 become g and g^2, so x moves by lr, whatever the slope:
     >>> x = Tensor([1.0, 1.0])
     >>> optimizer = Adam([x], lr=0.5)
     >>> (x * [3.0, -1000.0]).sum().backward()
