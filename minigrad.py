@@ -74,6 +74,7 @@ Most names come from PyTorch or NumPy. GPUs, convolutions and gradients of gradi
 not supported, and the speed is NumPy's. You may copy this file into a project. It needs
 Python 3.10 and NumPy 2.0 or newer. Running it checks every example in it.
 """
+
 from __future__ import annotations
 
 import contextlib
