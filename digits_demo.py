@@ -3,6 +3,7 @@
 # dependencies = ["numpy>=2.0", "scikit-learn"]
 # ///
 """Train a small network to read handwritten digits, then look at its answers."""
+
 import argparse
 import os
 import sys
@@ -111,8 +112,13 @@ def main(argv=None):
     images, labels = load_digits(return_X_y=True)  # (1797, 64), pixels from 0 to 16
     # A loaded network brings its seed along: with another one, x_val would hold images
     # that it has learned from. Stratified: both parts have equal shares of each digit.
-    x, x_val, y, y_val = train_test_split(images / 16, labels, test_size=360,
-                                          stratify=labels, random_state=int(model.seed))
+    x, x_val, y, y_val = train_test_split(
+        images / 16,
+        labels,
+        test_size=360,
+        stratify=labels,
+        random_state=int(model.seed),
+    )
     losses = []
     if args.load is None:
         optimizer = Adam(model.parameters(), lr=args.lr)

@@ -81,10 +81,11 @@ import contextlib
 import contextvars
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Mapping, MutableSequence, Sequence
 from functools import partialmethod
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -112,11 +113,14 @@ __all__ = [
 # remember form a graph. A tensor without inputs, such as one that you make, is a leaf.
 _recording = contextvars.ContextVar("recording", default=True)  # one for each thread
 _creation_numbers = itertools.count()
+_adding = threading.Lock()  # threads that share a leaf add to its grad in turn
 
 
 @contextlib.contextmanager
 def no_grad():
     """Record no operations in this block, in this thread: to evaluate or update.
+
+    Do not yield inside it: generators that take turns would leave recording off.
     >>> x = Tensor(2.0)
     >>> with no_grad():
     ...     y = x * x
@@ -180,9 +184,18 @@ class Tensor:
 
         A vjp may hold arrays such as `a`, but not the output Tensor: that holds the
         vjp, and the cycle would stay in memory until Python's garbage collector finds
-        it. Other graphs are freed with their result. A number, as in hypot(x, 4.0), has
-        no `data`: either combine Tensor operations, here (x * x + y * y).sqrt(), or
-        wrap the number: Tensor(4.0, requires_grad=False).
+        it. Other graphs are freed with their result.
+
+        Here either input may also be a number or an array, which is a constant:
+        >>> def hypot(x, y):
+        ...     a, b = [t.data if isinstance(t, Tensor) else t for t in (x, y)]
+        ...     c = np.hypot(a, b)
+        ...     pairs = (x, lambda g: g * a / c), (y, lambda g: g * b / c)
+        ...     return Tensor.from_op(c, "hypot", *pairs)
+        >>> x = Tensor(3.0)
+        >>> hypot(x, 4.0).backward()
+        >>> float(x.grad)
+        0.6
         """
         out = Tensor.__new__(Tensor)
         out.data = np.asarray(value)  # not copied
@@ -194,7 +207,7 @@ class Tensor:
         out._inputs = []
         for pair in inputs if _recording.get() else ():
             if not isinstance(pair[0], Tensor):
-                _refuse_foreign_tensor(pair[0])
+                _refuse_foreign(pair[0])
             elif pair[0].requires_grad:
                 out._inputs.append(pair)
         out.requires_grad = bool(out._inputs)
@@ -227,10 +240,10 @@ class Tensor:
     def _unbroadcast(share, shape, op):
         """Sum a `share` of the output's shape down to its tensor's `shape`."""
         in_front = share.ndim - len(shape)  # axes that NumPy has added
-        total = np.add.reduce(share, axis=tuple(range(in_front)))
+        total = _sum(share, tuple(range(in_front)))
         if total.shape != shape and total.ndim == len(shape):
             ones = tuple([axis for axis, n in enumerate(shape) if n == 1])
-            total = np.add.reduce(total, axis=ones, keepdims=True)
+            total = _sum(total, ones, keepdims=True)
         if total.shape != shape:
             shapes = f"returned shape {share.shape}, but its input has {shape}"
             raise ValueError(f"the vjp of {op!r} {shapes}")
@@ -292,13 +305,14 @@ class Tensor:
         RuntimeError. An error leaves every grad as it was.
         """
         gradients = self._gradients(_first_gradient(self, gradient))
-        for tensor, g in gradients.items():
-            if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
-                gradients[tensor] = g = g.copy()
-                if tensor.grad is not None:
-                    g += _checked_grad(tensor)
-        for tensor, g in gradients.items():
-            tensor.grad = g
+        with _adding:
+            for tensor, g in gradients.items():
+                if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
+                    gradients[tensor] = g = g.copy()
+                    if tensor.grad is not None:
+                        g += _checked_grad(tensor)
+            for tensor, g in gradients.items():
+                tensor.grad = g
 
     # ==== 3  The bare training loop ===================================================
     # What can we do now? Train. Here is the line w * x + b again, all points at once.
@@ -392,7 +406,8 @@ class Tensor:
     def __pow__(self, other) -> Tensor:
         """a ** b; both may be Tensors. The slopes are b a^(b-1) and a^b log a.
 
-        x**0 is constant, so its slope is 0, even at 0, where the formula is 0 * inf:
+        x**0 is constant, so its slope is 0, even at 0, where the formula is 0 * inf.
+        (An infinite gradient still becomes nan, as in `relu`.)
         >>> x = Tensor([0.0, 2.0])
         >>> (x**0 + x**3 + 2**x).sum().backward()
         >>> np.allclose(x.grad, [np.log(2), 12 + 4 * np.log(2)])
@@ -471,7 +486,7 @@ class Tensor:
         >>> x.grad.tolist()
         [[1.0, 5.0], [1.0, 5.0]]
         """
-        kept = self.data.sum(axis=axis, keepdims=True)
+        kept = _sum(self.data, axis, keepdims=True)
         value = kept if keepdims else kept.squeeze(axis)
         kept_shape, shape = kept.shape, self.shape
         vjp = lambda g: np.broadcast_to(g.reshape(kept_shape), shape)
@@ -673,6 +688,9 @@ class Tensor:
 
     def item(self):
         """The only element as a Python float; any other size raises ValueError.
+
+        A float has no gradient. So `math.sqrt(t)` and `array[0] = t`, which call
+        float(t), lose it without notice.
         >>> Tensor([[0.5]]).item(), float(Tensor(0.5)), f"{Tensor(0.125):.2f}"
         (0.5, 0.5, '0.12')
         """
@@ -861,7 +879,9 @@ def _slope(f, inputs, x, index, weights, eps):
                 results.append((f(*inputs).data * weights).sum())
     finally:
         x.data[index] = old
-    return (results[0] - results[1]) / (places[0] - places[1])
+    distance = places[0] - places[1]
+    _require(distance, f"eps={eps} is too small to move {old}; pass a larger one")
+    return (results[0] - results[1]) / distance
 
 
 def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
@@ -870,7 +890,8 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     It returns True if |backward - numeric| <= atol + rtol * |numeric| for each element;
     otherwise it raises AssertionError. `inputs` are float64 Tensors, because float32 is
     too coarse; those without requires_grad are skipped. f must be smooth at the inputs
-    and give the same result in each call. Every `grad` and `data` is left as it was.
+    and give the same result in each call. Every `grad` and `data` is left as it was,
+    but the many calls of f move the running averages of a BatchNorm1d.
     >>> x, y = Tensor([0.5, 1.0]), Tensor([[2.0], [3.0]])
     >>> gradcheck(lambda x, y: (x * y).tanh(), x, y)
     True
@@ -884,16 +905,14 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     AssertionError: input 0, element (): backward gives 3, central differences give 2
 
     Several output elements are summed with random weights, because the plain sum of a
-    softmax is always 1. A single one gets weight 2, to expose a vjp that ignores g.
+    softmax is always 1. A single one gets weight -2, to expose a vjp that ignores g.
     """
-    for i, x in enumerate(inputs):
-        fits = isinstance(x, Tensor) and x.dtype == np.float64
-        _require(fits, f"gradcheck takes Tensors of float64; input {i} is {x!r}")
+    _require_float64_tensors(inputs)
     out = f(*inputs)
-    _require(isinstance(out, Tensor), f"f must return a Tensor, not {out!r}", TypeError)
+    _require_tensor(out, f"f must return a Tensor, not {out!r}")
     weights, scale = np.random.default_rng(0).normal(size=out.shape), 1.0
     if out.size == 1:
-        weights, scale = np.full(out.shape, 2.0), 2.0
+        weights, scale = np.full(out.shape, -2.0), -2.0
     gradients = out._gradients(weights) if out.requires_grad else {}
     for i, x in enumerate(inputs):
         exact = gradients.get(x, np.zeros(x.shape))
@@ -915,6 +934,7 @@ class Module:
 
     Assign Tensors, Modules, arrays, or lists and dicts of them to attributes, and write
     `forward`, which runs when the module is called. `super().__init__()` is not needed.
+    (In sets, `__slots__`, arrays of objects and other classes, nothing is found.)
     >>> class Affine(Module):
     ...     def __init__(self):
     ...         self.scale, self.shift = Tensor([1.0, 2.0]), Tensor(0.5)
@@ -927,9 +947,9 @@ class Module:
 
     Tensors that you made and that require gradients are parameters. Arrays, and Tensors
     that require none, are saved but not trained. The result of an operation, like
-    `output`, is neither saved nor trained. `p.requires_grad = False` freezes a
-    parameter (also set its grad to None). To unfreeze it later, keep a reference:
-    `parameters()` no longer finds it.
+    `output`, is neither saved nor trained; to keep an input x, assign x.detach().
+    `p.requires_grad = False` freezes a parameter (also set its grad to None). To
+    unfreeze it later, keep a reference: `parameters()` no longer finds it.
     """
 
     training = True
@@ -960,10 +980,12 @@ class Module:
         seen.add(id(value))
         if isinstance(value, (Tensor, np.ndarray, np.generic, Module)):
             yield name, value
+        else:
+            _refuse_foreign(value)
         children = vars(value) if isinstance(value, Module) else value
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (MutableSequence, tuple)):
             children = dict(enumerate(value))
-        for key, child in children.items() if isinstance(children, dict) else ():
+        for key, child in children.items() if isinstance(children, Mapping) else ():
             path = f"{name}.{key}" if name else str(key)
             yield from Module._members(child, path, seen)
 
@@ -1125,6 +1147,8 @@ class Layer(Module):
 
 class Sequential(Module):
     """Modules, or functions of a Tensor, one after the other.
+
+    A function, like Dropout, has no dtype: a list that comes first becomes float64.
     >>> model = Sequential(Layer(2, 3, nonlin=None, rng=0), Tensor.tanh)
     >>> model([[1.0, 2.0]]).shape
     (1, 3)
@@ -1233,12 +1257,15 @@ class BatchNorm1d(Module):
             gamma, beta = gamma.reshape(per_feature), beta.reshape(per_feature)
         if self.training:
             mean = x.mean(axis=axes, keepdims=True)
+            n = x.size // mean.size
             centred = x - mean
+            # A large mean is inexact in float32: subtract what is left of it, too.
+            rest = _sum(centred.data, axes, keepdims=True) / n
+            centred.data -= rest
             var = (centred * centred).mean(axis=axes, keepdims=True)
-            n = x.size // var.size
             averages = self.running_mean, self.running_var
-            for old, new in zip(averages, (mean.data, var.data * (n / (n - 1)))):
-                old += self.momentum * (new.reshape(-1) - old)
+            for old, new in zip(averages, (mean.data + rest, var.data * (n / (n - 1)))):
+                old += float(self.momentum) * (new.reshape(-1) - old)
         else:
             centred = x - self.running_mean.reshape(per_feature)
             var = _as_tensor(self.running_var.reshape(per_feature))
@@ -1279,8 +1306,6 @@ class Optimizer:
         self.weight_decay = _setting("weight_decay", weight_decay)
         self._steps = np.zeros(len(self.params), np.int64)
         self._own = [[np.zeros_like(p.data) for _ in self.buffers] for p in self.params]
-        # The same arrays by name, for saving: "m" has those of all parameters.
-        self._state = {"steps": self._steps, **dict(zip(self.buffers, zip(*self._own)))}
 
     def zero_grad(self):
         """Set every `grad` to None, so that `backward` does not add to the old ones.
@@ -1318,8 +1343,8 @@ class Optimizer:
         counts = (self._steps + 1).tolist()
         for i, (p, g, t) in enumerate(zip(self.params, gradients, counts)):
             if g is not None:
-                if self.weight_decay:
-                    g = g + self.weight_decay * p.data
+                if self.weight_decay:  # a NumPy number would make float32 float64
+                    g = g + float(self.weight_decay) * p.data
                 p.data -= self.update(g, t, *self._own[i])
                 self._steps[i] = t
 
@@ -1331,14 +1356,22 @@ class Optimizer:
         >>> sorted(Adam([Tensor([1.0, 2.0])]).state_dict())
         ['m.0', 'steps', 'v.0']
         """
-        return {name: a.copy() for name, a in _state_arrays(self._state).items()}
+        return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state):
         """Continue from a `state_dict()`; errors as in Module.load_state_dict.
         >>> x = Tensor([1.0])
         >>> SGD([x], momentum=0.9).load_state_dict(SGD([x], momentum=0.9).state_dict())
         """
-        _load_arrays(_state_arrays(self._state), state)
+        _load_arrays(self._arrays(), state)
+
+    def _arrays(self):  # by name: m.0 belongs to the first parameter
+        buffers = zip(self.buffers, zip(*self._own))
+        return _state_arrays({"steps": self._steps, **dict(buffers)})
+
+    def __setstate__(self, state):  # joblib makes large arrays read-only: copy them
+        own = [[np.array(array) for array in arrays] for arrays in state["_own"]]
+        vars(self).update(state, _own=own)
 
 
 class SGD(Optimizer):
@@ -1364,7 +1397,7 @@ class SGD(Optimizer):
         self.momentum = _setting("momentum", momentum)
 
     def update(self, g, t, velocity):
-        velocity *= self.momentum
+        velocity *= float(self.momentum)
         velocity += g
         return self.lr * velocity
 
@@ -1404,7 +1437,7 @@ class Adam(Optimizer):
         self.eps = _setting("eps", eps)
 
     def update(self, g, t, m, v):
-        beta1, beta2 = self.betas
+        beta1, beta2 = map(float, self.betas)
         m *= beta1
         m += (1 - beta1) * g
         v *= beta2
@@ -1412,7 +1445,7 @@ class Adam(Optimizer):
         # lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps), in fewer passes:
         root = math.sqrt(1 - beta2**t)
         step = self.lr * root / (1 - beta1**t)
-        return step * m / (np.sqrt(v) + self.eps * root)
+        return step * m / (np.sqrt(v) + float(self.eps) * root)
 
 
 # ==== 14  How to train ================================================================
@@ -1617,15 +1650,24 @@ def _float_dtype(dtype):
     return np.dtype(dtype)
 
 
-def _refuse_foreign_tensor(x):
-    if getattr(x, "requires_grad", False):  # as a constant, it would lose its gradient
-        raise TypeError("got a Tensor of another library or another copy of minigrad")
+def _refuse_foreign(x):
+    if isinstance(x, (Tensor, Module, type)):
+        return
+    # As constants, these would lose their gradients, or not be trained.
+    if getattr(x, "requires_grad", False) or hasattr(x, "named_parameters"):
+        kind = type(x).__name__
+        raise TypeError(f"got a {kind} of another library or another copy of minigrad")
+
+
+def _require_tensor(x, hint):
+    _refuse_foreign(x)
+    _require(isinstance(x, Tensor), hint, TypeError)
 
 
 def _holds_tensor(x):
     if isinstance(x, Sequence) and not isinstance(x, (str, bytes)):
         return any(map(_holds_tensor, x))
-    return isinstance(x, Tensor) or _refuse_foreign_tensor(x)
+    return isinstance(x, Tensor) or _refuse_foreign(x)
 
 
 def _as_tensor(x, dtype=None):
@@ -1646,6 +1688,17 @@ def _tensors_and_arrays(tensors, axis=0):
     return tensors, [_float_array(t, dtype) for t in tensors]
 
 
+def _sum(a, axis, keepdims=False):
+    """The sum of `a` over `axis`, in float64 if there are many rows.
+
+    NumPy adds rows one after the other, and in float32, 2**24 + 1 is 2**24.
+    """
+    many = a.ndim > 1 and a.size > 2**14 * a.shape[-1]
+    dtype = np.float64 if many else a.dtype
+    total = np.add.reduce(a, axis=axis, dtype=dtype, keepdims=keepdims)
+    return total.astype(a.dtype) if many else total
+
+
 def _shifted_exponentials(a, axis):
     """a - max(a), its exponentials, and their sum along `axis` (dimension kept)."""
     z = a - np.maximum.reduce(a, axis=axis, keepdims=True, initial=-np.inf)  # if empty
@@ -1655,6 +1708,7 @@ def _shifted_exponentials(a, axis):
 
 def _targets_as_rows(targets, x):
     """Labels or probabilities as rows of shape (..., C), and the sum of each row."""
+    _refuse_foreign(targets)
     t = targets.data if isinstance(targets, Tensor) else np.asarray(targets)
     integers, labels = t.dtype.kind in "iub", t.ndim < x.ndim
     if not x.size or not x.ndim or t.shape not in (x.shape, x.shape[:-1]):
@@ -1696,7 +1750,8 @@ def _checked_grad(t):
     if grad is None:
         return None
     if not data.flags.writeable:
-        raise ValueError(f"a parameter {t.shape} is read-only: set p.data to a copy")
+        hint = "read-only or a scalar: set p.data = np.array(p.data)"
+        raise ValueError(f"a parameter {t.shape} is {hint}")
     if type(grad) is np.ndarray and grad.dtype == data.dtype and grad.shape == t.shape:
         return grad
     array = _float_array(grad).astype(data.dtype)
@@ -1745,6 +1800,16 @@ def _check_features(shape, C, training):
         raise ValueError(f"BatchNorm1d needs two values per feature in {hint}")
 
 
+def _require_float64_tensors(inputs):
+    for i, x in enumerate(inputs):
+        hint = f"gradcheck takes Tensors of float64; input {i} is {x!r}"
+        _require_tensor(x, hint)
+        _require(x.dtype == np.float64, hint)
+        x.data = np.asarray(x.data)  # after t.data = 2 * t.data, it may be a scalar
+    ok = any(x.requires_grad for x in inputs)
+    _require(ok, "nothing to check: no input has requires_grad")
+
+
 def _activation_and_scale(nonlin, nin) -> Any:
     """The function that `nonlin` stands for, and the weights' standard deviation."""
     _setting("nin", nin, low=1)
@@ -1760,7 +1825,7 @@ def _checked_params(params):
     params = list(params)
     _require(params, "no parameters; was a generator used up before?")
     for p in params:
-        _require(isinstance(p, Tensor), f"{hint}, not {type(p).__name__}", TypeError)
+        _require_tensor(p, f"{hint}, not {type(p).__name__}")
         _require(p.is_leaf, f"params must be leaves, not the result of {p.op!r}")
     _require(len(set(params)) == len(params), "the same parameter was given twice")
     return params
@@ -1772,9 +1837,11 @@ def _state_arrays(owner):
     arrays = {}
     for name, member in Module._members(owner):
         _require(name not in arrays, f"two members of the model have the name {name}")
+        reserved = name in ("file", "allow_pickle")  # arguments of np.savez
+        _require(not reserved, f"np.savez cannot save a member with the name {name}")
         if not isinstance(member, Module):
             arrays[name] = array = member.data if isinstance(member, Tensor) else member
-            saves = isinstance(array, np.ndarray) and array.dtype != object
+            saves = isinstance(array, np.ndarray) and not array.dtype.hasobject
             hint = f"{name} is {type(array).__name__}, not an array of numbers"
             _require(saves, f"{hint}; change it only in place", TypeError)
     return arrays
@@ -1812,7 +1879,7 @@ def to_dot(tensor, names=None):
     >>> dot.count("label"), dot.count("->")         # three nodes, two arrows
     (3, 2)
     """
-    _require(isinstance(tensor, Tensor), "to_dot takes a Tensor", TypeError)
+    _require_tensor(tensor, "to_dot takes a Tensor")
     called = {id(t): name for name, t in dict(names or {}).items()}
     style = 'shape=box, style="rounded,filled", fillcolor=lightyellow'
     lines, nodes, ids = ["  rankdir=LR", f"  node [{style}]"], [tensor], {tensor: 0}
@@ -1831,6 +1898,22 @@ def to_dot(tensor, names=None):
                 nodes.append(source)
             lines.append(f"  n{ids[source]} -> n{ids[t]}")
     return "\n".join(["digraph {", *lines, "}"])
+
+
+# ---- Names from PyTorch --------------------------------------------------------------
+_OWN_NAMES = {"view": "reshape", "permute": "transpose", "numpy": "data"}
+_OWN_NAMES |= {"cat": "concatenate", "tensor": "Tensor", "Linear": "Layer"}
+
+
+def _missing(name):
+    hint = f": here it is {_OWN_NAMES[name]}" if name in _OWN_NAMES else ""
+    raise AttributeError(f"no attribute {name!r}{hint}")
+
+
+if not TYPE_CHECKING:  # type checkers would believe that every name exists
+    __getattr__ = _missing  # Python calls it for names that this module lacks
+for _name in "view", "permute", "numpy":  # Tensor.__getattr__ would slow all others
+    setattr(Tensor, _name, property(lambda self, name=_name: _missing(name)))
 
 
 # ---- On import -----------------------------------------------------------------------
