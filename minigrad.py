@@ -83,7 +83,7 @@ import itertools
 import math
 import threading
 from collections.abc import Mapping, MutableSequence, Sequence
-from functools import partialmethod
+from functools import partial, partialmethod
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -1905,7 +1905,7 @@ _OWN_NAMES = {"view": "reshape", "permute": "transpose", "numpy": "data"}
 _OWN_NAMES |= {"cat": "concatenate", "tensor": "Tensor", "Linear": "Layer"}
 
 
-def _missing(name):
+def _missing(name, tensor=None):
     hint = f": here it is {_OWN_NAMES[name]}" if name in _OWN_NAMES else ""
     raise AttributeError(f"no attribute {name!r}{hint}")
 
@@ -1913,7 +1913,7 @@ def _missing(name):
 if not TYPE_CHECKING:  # type checkers would believe that every name exists
     __getattr__ = _missing  # Python calls it for names that this module lacks
 for _name in "view", "permute", "numpy":  # Tensor.__getattr__ would slow all others
-    setattr(Tensor, _name, property(lambda self, name=_name: _missing(name)))
+    setattr(Tensor, _name, property(partial(_missing, _name)))
 
 
 # ---- On import -----------------------------------------------------------------------
