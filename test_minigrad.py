@@ -553,6 +553,7 @@ class TestPow(Test):
             (0, 2, 0, 0, 0),
             (0, 0.5, 0, inf, 0),
             (0, -1, inf, -inf, -inf),
+            (inf, 0, 1, 0, inf),
             (-2, 3, -8, 12, nan),
             (-2, 0, 1, 0, nan),
             (3, 0, 1, 0, math.log(3)),
@@ -648,9 +649,6 @@ class TestMax(Reduction):
     def test_ties_share_the_gradient(self):
         self.check_ties(Tensor.max, [[2.0, 2.0, 1.0], [1.0, 2.0, 1.0]])
 
-    def test_errors(self):
-        self.raises(ValueError, "zero-size array", Tensor(np.ones((0, 2))).max)
-
 
 class TestMin(Reduction):
     def test_gradient(self):
@@ -666,10 +664,6 @@ class TestReshape(Test):
             f = lambda a: a.reshape(*shape)
             self.check(f, f, numbers(2, 3), to=shape)
 
-    def test_errors(self):
-        reshape = Tensor(numbers(2, 3)).reshape
-        self.raises(ValueError, r"size 6 into shape \(4, ?2\)", reshape, 4, 2)
-
 
 class TestTranspose(Test):
     def test_gradient(self):
@@ -679,10 +673,6 @@ class TestTranspose(Test):
 
     def test_gradient_of_T(self):
         self.check_shapes(lambda a: a.T, lambda a: a.T)
-
-    def test_errors(self):
-        transpose = Tensor(numbers(2, 3)).transpose
-        self.raises(ValueError, "repeated axis", transpose, 0, 0)
 
 
 class TestGetitem(Test):
@@ -703,9 +693,7 @@ class TestGetitem(Test):
         self.check_indices(np.ix_([1, 0], [2, 0, 2]), s[0:2, np.array(1), 0:1])
 
     def test_errors(self):
-        t = Tensor(numbers(2, 3))
-        self.raises(IndexError, "index 2 is out of bounds", itemgetter(2), t)
-        assign = operator.setitem
+        t, assign = Tensor(numbers(2, 3)), operator.setitem
         self.raises(TypeError, "does not support item assignment", assign, t, 0, 1.0)
 
 
@@ -772,15 +760,15 @@ class TestSigmoid(Test):
             self.assertLess(abs(slope * float(2 + up + down) - 1), 1e-15)
 
 
+HUGE = [[1e4, -1e4, 0.0], [1e4, 1e4, 1e4]]
+
+
 class TestSoftmax(Test):
     def test_gradient(self):
         for shape, axis in ((3,), -1), ((2, 3), 0), ((2, 3, 2), 1), ((2, 0), -1):
             f = lambda a: np.exp(a) / np.exp(a).sum(axis=axis, keepdims=True)
             self.check(lambda t: t.softmax(axis), f, numbers(*shape), axis=axis)
-
-    def test_errors(self):
-        softmax = Tensor(numbers(2, 3)).softmax
-        self.raises(ValueError, "axis 2 is out of bounds", softmax, axis=2)
+        self.assertSame(Tensor(HUGE).softmax().data, Tensor(HUGE).softmax(-1).data)
 
 
 class TestLogSoftmax(Test):
@@ -788,10 +776,13 @@ class TestLogSoftmax(Test):
         for shape, axis in ((3,), -1), ((2, 3), 0), ((2, 3, 2), 1), ((0, 3), -1):
             f = lambda a: a - np.log(np.exp(a).sum(axis=axis, keepdims=True))
             self.check(lambda t: t.log_softmax(axis), f, numbers(*shape), axis=axis)
+        self.assertSame(
+            Tensor(HUGE).log_softmax().data, Tensor(HUGE).log_softmax(-1).data
+        )
 
     def test_huge_numbers(self):
         for dtype in F4, F8:
-            x = Tensor(np.array([[1e4, -1e4, 0.0], [1e4, 1e4, 1e4]], dtype))
+            x = Tensor(np.array(HUGE, dtype))
             logs = x.log_softmax()
             logs[0, 1].backward()
             expected = [[0, -2e4, -1e4], [-math.log(3)] * 3]
@@ -1067,6 +1058,7 @@ class TestGradcheck(Test):
         for f in operator.mul, lambda x, y: x[0], lambda x, y: Tensor(1.0):
             self.assertIs(mg.gradcheck(f, x, y), True)
             self.assertIs(mg.gradcheck(f, x, y.detach()), True)
+        self.assertTrue(mg.gradcheck(lambda x: Tensor(1.0), x, atol=0.0, rtol=0.0))
 
     def test_wrong_gradients_fail(self):
         x, hole = Tensor([[1.0, 2.0], [3.0, 0.5]]), np.array([[1, 0], [1, 1]])
@@ -1370,6 +1362,7 @@ class TestNeuron(Test):
             expected = curve((X * neuron.w.data).sum(axis=1) + 0.5)
             self.assertClose(neuron(X).data, expected)
             self.assertClose(neuron(X[0]).data, expected[0])
+        self.assertGreaterEqual(mg.Neuron(3, rng=0)(X).data.min(), 0)  # ReLU by default
 
     def test_errors(self):
         self.raises(ValueError, r"nin must lie in 1\.\.\.inf, got 0", mg.Neuron, 0)
@@ -1989,6 +1982,24 @@ class TestDocumentation(unittest.TestCase):
     def test_readme(self):
         options = {"module_relative": False, "encoding": "utf-8"}
         self.check_examples(doctest.testfile, str(HERE / "README.md"), **options)
+
+    def test_the_gpt_in_the_readme(self):
+        text = (HERE / "README.md").read_text(encoding="utf-8")
+        (program,) = re.findall(r"```python\n(import builtins.*?)```", text, re.S)
+        self.assertIn("steps = 1000\n", program)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(program.replace("steps = 1000\n", "steps = 2\n"), {})
+        self.assertRegex(out.getvalue(), r"^loss \d\.\d\d\n([a-z]* ){12}$")
+
+    def test_the_graph_in_the_readme(self):
+        text = (HERE / "README.md").read_text(encoding="utf-8")
+        labels = re.findall(r'[\[(]"(.*<br>.*)"[\])]', text)
+        a, b = Tensor([1.0, -2.0, 4.0]), Tensor(2.0)
+        y = (a * b + a).sum()
+        y.backward()
+        dot = mg.to_dot(y, names={"a": a, "b": b, "y": y})
+        drawn = re.findall(r'label="(.*?)"', dot.replace(r"\n", "<br>"))
+        self.assertCountEqual(labels, drawn)
 
 
 @WITH_SKLEARN
