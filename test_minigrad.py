@@ -2003,27 +2003,97 @@ class TestDocumentation(unittest.TestCase):
 
 
 @WITH_SKLEARN
-class TestDemo(unittest.TestCase):
+class TestDemo(Test):
     """digits_demo.py, end to end on a small setting."""
 
     LINE = r"(?m)^Epoch +(\d+)  TrainLoss (\d+\.\d{4})  ValAcc (\d+\.\d\d)%$"
+    SHORT = "--epochs", "1", "--samples", "100"
 
-    def run_demo(self, *arguments):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.network = str(self.folder / "network.npz")
+
+    def run_demo(self, *arguments, status=None):
+        """What main prints to stdout, and the last line of stderr."""
         import digits_demo
 
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            digits_demo.main(list(arguments))
-        return out.getvalue()
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            if status is None:
+                digits_demo.main(list(arguments))
+            else:
+                with self.assertRaises(SystemExit) as caught:
+                    digits_demo.main(list(arguments))
+                self.assertEqual(caught.exception.code, status)
+        return out.getvalue(), "".join(err.getvalue().splitlines()[-1:])
 
     def test_it_learns_and_prints_a_line_for_each_epoch(self):
-        small = ["--epochs", "3", "--samples", "200", "--optimizer"]
         for optimizer in "adam", "sgd":
-            text = self.run_demo(*small, optimizer)
+            options = "--epochs", "3", "--samples", "200", "--optimizer", optimizer
+            text, _ = self.run_demo(*options)
             epochs, losses, accuracies = zip(*re.findall(self.LINE, text))
             self.assertEqual(epochs, ("1", "2", "3"))
             self.assertLess(float(losses[-1]), float(losses[0]))
             self.assertGreater(float(accuracies[-1]), 80)
             self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_a_saved_network_answers_the_same(self):
+        text, message = self.run_demo(
+            *self.SHORT, "--seed", "3", "--save", self.network
+        )
+        self.assertEqual(message, f"Saved the network to {self.network}")
+        self.assertEqual(os.listdir(self.folder), ["network.npz"])
+        loaded, _ = self.run_demo("--load", self.network)
+        self.assertTrue(text.endswith(loaded))
+
+    def test_the_seed_decides(self):
+        text, _ = self.run_demo(*self.SHORT)
+        self.assertEqual(self.run_demo(*self.SHORT)[0], text)
+        self.assertNotEqual(self.run_demo(*self.SHORT, "--seed", "1")[0], text)
+
+    def test_wrong_options(self):
+        for option, message in [
+            ("--samples 0", "--samples: must be between 2 and 1437, got 0"),
+            ("--samples 5000", "--samples: must be between 2 and 1437, got 5000"),
+            ("--epochs -1", "--epochs: must be between 1 and 9999, got -1"),
+            ("--lr nan", "--lr: must be between 1e-09 and 10, got nan"),
+            ("--seed x", "--seed: invalid"),
+            ("--optimizer rmsprop", "--optimizer: invalid choice: 'rmsprop'"),
+            ("--load a.npz --seed 1", "--seed: has no effect with --load"),
+            (f"--save {self.folder}", "--save: must be the name of a file, got"),
+            (f"--load {os.devnull}", "--load: must be the name of a file, got"),
+        ]:
+            out, error = self.run_demo(*option.split(), status=2)
+            self.assertEqual(out, "")
+            self.assertIn(f"error: argument {message}", error)
+
+    def test_wrong_files(self):
+        text, other, away = (self.folder / name for name in ("a.npz", "b.npz", "c/d"))
+        text.write_text("not a network")
+        np.savez(other, W=np.ones(3))
+        for option, path, message in [
+            ("--load", text, f"cannot load {text}: not a network saved by"),
+            ("--load", other, f"cannot load {other}: not a network saved by"),
+            ("--load", away, f"cannot read {away}: No such file"),
+            ("--save", away, f"cannot write {away}: No such file"),
+        ]:
+            out, error = self.run_demo(option, str(path), status=2)
+            self.assertEqual(out, "")
+            self.assertIn(f"error: {message}", error)
+
+    def test_an_interrupted_training_leaves_no_file(self):
+        with mock.patch("digits_demo.train", side_effect=KeyboardInterrupt):
+            _, error = self.run_demo("--save", self.network, status=130)
+        self.assertEqual(error, "digits_demo.py: interrupted")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_terminal_without_block_characters_gets_ascii(self):
+        run = python("digits_demo.py", *self.SHORT, PYTHONIOENCODING="ascii")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertRegex(run.stdout, self.LINE)
 
 
 if __name__ == "__main__":
