@@ -155,7 +155,7 @@ class Tensor:
     def __init__(self, data, requires_grad=True):
         self.data = np.array(_float_array(data))
         self.grad = None
-        self.requires_grad = bool(requires_grad)
+        self.requires_grad = _flag("requires_grad", requires_grad)
         self.op = ""
         self._inputs = []  # (tensor, vjp) pairs
         self._number = next(_creation_numbers)  # newer tensors have higher numbers
@@ -207,7 +207,7 @@ class Tensor:
         out._inputs = []
         for pair in inputs if _recording.get() else ():
             if not isinstance(pair[0], Tensor):
-                _refuse_foreign(pair[0])
+                _require_constant(pair[0])
             elif pair[0].requires_grad:
                 out._inputs.append(pair)
         out.requires_grad = bool(out._inputs)
@@ -357,7 +357,8 @@ class Tensor:
     # How do we write an operation? As a row in a table of derivatives: the value, then
     # one vjp for each input. In a product, the output grows b times as fast as a, so
     # the gradient of a is g * b. An operand that is a number or an array is a constant.
-    # An array is not copied, so do not change it before `backward` is done.
+    # An array is not copied, so do not change it before `backward` is done. (The same
+    # holds for an index, a condition and targets.)
 
     def _operands(self, other):
         """The arrays of self and other; numbers adopt the dtype of self."""
@@ -576,6 +577,11 @@ class Tensor:
             return d
 
         return Tensor.from_op(value, "[]", (self, scatter))
+
+    def __setitem__(self, index, value):
+        hint = "t[index] = x works only under no_grad(); or write t.data[index] = x"
+        _require(not _recording.get(), hint, TypeError)
+        self.data[index] = _float_array(value, self.dtype)
 
     # ==== 6  Activations and softmax ==================================================
     # Are matrix products enough for a network? No, because (x @ A) @ B is x @ (A @ B).
@@ -948,6 +954,9 @@ class Module:
     Tensors that you made and that require gradients are parameters. Arrays, and Tensors
     that require none, are saved but not trained. The result of an operation, like
     `output`, is neither saved nor trained; to keep an input x, assign x.detach().
+    So change parameters and constants under `no_grad` or through `data`: recorded,
+    `self.scale *= 2` puts a result in scale's place.
+
     `p.requires_grad = False` freezes a parameter (also set its grad to None). To
     unfreeze it later, keep a reference: `parameters()` no longer finds it.
     """
@@ -982,10 +991,12 @@ class Module:
             yield name, value
         else:
             _refuse_foreign(value)
-        children = vars(value) if isinstance(value, Module) else value
+        children = dict(vars(value)) if isinstance(value, Module) else {}
         if isinstance(value, (MutableSequence, tuple)):
-            children = dict(enumerate(value))
-        for key, child in children.items() if isinstance(children, Mapping) else ():
+            children.update(enumerate(value))
+        elif isinstance(value, Mapping):
+            children.update(value)
+        for key, child in children.items():
             path = f"{name}.{key}" if name else str(key)
             yield from Module._members(child, path, seen)
 
@@ -1021,9 +1032,12 @@ class Module:
         >>> model.eval().training, model.layers[0].training, model.train().training
         (False, False, True)
         """
-        for _, member in Module._members(self):
-            if isinstance(member, Module):
-                member.training = bool(mode)
+        modules = [m for _, m in Module._members(self) if isinstance(m, Module)]
+        for module in modules:
+            module.training = bool(mode)
+        for module in reversed(modules[1:]):  # a module may have a train of its own
+            if type(module).train is not Module.train:
+                module.train(mode)
         return self
 
     def eval(self):
@@ -1371,7 +1385,7 @@ class Optimizer:
 
     def __setstate__(self, state):  # joblib makes large arrays read-only: copy them
         own = [[np.array(array) for array in arrays] for arrays in state["_own"]]
-        vars(self).update(state, _own=own)
+        vars(self).update(state, _own=own, _steps=np.array(state["_steps"]))
 
 
 class SGD(Optimizer):
@@ -1629,9 +1643,10 @@ def _float_array(data, dtype=None):
     if type(data) is np.ndarray and data.dtype in _FLOATS and data.ndim:
         return data
     if isinstance(data, (int, float)):
-        return np.asarray(data, dtype or np.float64)
+        floats = dtype is not None and dtype.kind == "f"  # t.data may hold integers
+        return np.asarray(data, dtype if floats else np.float64)
     _require(not _holds_tensor(data), "join a list of Tensors with stack", TypeError)
-    array = np.asarray(data)
+    array = _plain_array(data)
     kind = array.dtype.kind  # b, i, u and f: bool, int, unsigned and float
     if kind in "biu" or (dtype is not None and kind == "f" and not array.ndim):
         return array.astype(dtype or np.float64)
@@ -1642,6 +1657,13 @@ def _float_array(data, dtype=None):
         got = "None; did a function forget to return?"
     _require(array.dtype in _FLOATS, f"expected numbers, got {got}", TypeError)
     return array
+
+
+def _plain_array(data):
+    special = isinstance(data, (np.ma.MaskedArray, np.matrix))  # has rules of its own
+    hint = f"make the {type(data).__name__} a plain array first"
+    _require(not special, hint, TypeError)
+    return np.asarray(data)
 
 
 def _float_dtype(dtype):
@@ -1657,6 +1679,12 @@ def _refuse_foreign(x):
     if getattr(x, "requires_grad", False) or hasattr(x, "named_parameters"):
         kind = type(x).__name__
         raise TypeError(f"got a {kind} of another library or another copy of minigrad")
+
+
+def _require_constant(x):
+    if not isinstance(x, (np.ndarray, float, int)):
+        hides_tensor = _holds_tensor(x) or callable(x)
+        _require(not hides_tensor, "inputs are pairs (tensor, vjp)", TypeError)
 
 
 def _require_tensor(x, hint):
@@ -1709,7 +1737,7 @@ def _shifted_exponentials(a, axis):
 def _targets_as_rows(targets, x):
     """Labels or probabilities as rows of shape (..., C), and the sum of each row."""
     _refuse_foreign(targets)
-    t = targets.data if isinstance(targets, Tensor) else np.asarray(targets)
+    t = targets.data if isinstance(targets, Tensor) else _plain_array(targets)
     integers, labels = t.dtype.kind in "iub", t.ndim < x.ndim
     if not x.size or not x.ndim or t.shape not in (x.shape, x.shape[:-1]):
         need = f"labels {x.shape[:-1]} or probabilities {x.shape}"
@@ -1784,6 +1812,11 @@ def _setting(name, value, low=0, high=math.inf):
     return float(value)  # so that a NumPy number does not change the dtype of an update
 
 
+def _flag(name, value):
+    _require(value in (True, False), f"{name} is True or False, not {value}", TypeError)
+    return bool(value)
+
+
 def _matmul(a, b):
     try:
         return a @ b
@@ -1813,7 +1846,7 @@ def _require_float64_tensors(inputs):
 def _activation_and_scale(nonlin, nin) -> Any:
     """The function that `nonlin` stands for, and the weights' standard deviation."""
     _setting("nin", nin, low=1)
-    nonlin = Tensor.relu if nonlin is True else nonlin or None
+    nonlin = Tensor.relu if nonlin is True else None if nonlin is False else nonlin
     hint = f"nonlin is True, False, None or a function, not {nonlin!r}"
     _require(nonlin is None or callable(nonlin), hint, TypeError)
     return nonlin, math.sqrt((2 if nonlin is Tensor.relu else 1) / nin)
@@ -1828,7 +1861,7 @@ def _checked_params(params):
         _require_tensor(p, f"{hint}, not {type(p).__name__}")
         _require(p.is_leaf, f"params must be leaves, not the result of {p.op!r}")
     _require(len(set(params)) == len(params), "the same parameter was given twice")
-    return params
+    return tuple(params)  # one that is added later would have no buffers
 
 
 # ---- State ---------------------------------------------------------------------------
@@ -1837,13 +1870,13 @@ def _state_arrays(owner):
     arrays = {}
     for name, member in Module._members(owner):
         _require(name not in arrays, f"two members of the model have the name {name}")
-        reserved = name in ("file", "allow_pickle")  # arguments of np.savez
+        reserved = name in ("file", "allow_pickle") or name.endswith(".npy")
         _require(not reserved, f"np.savez cannot save a member with the name {name}")
         if not isinstance(member, Module):
             arrays[name] = array = member.data if isinstance(member, Tensor) else member
             saves = isinstance(array, np.ndarray) and not array.dtype.hasobject
             hint = f"{name} is {type(array).__name__}, not an array of numbers"
-            _require(saves, f"{hint}; change it only in place", TypeError)
+            _require(saves, f"{hint}: make it an np.array, or a float", TypeError)
     return arrays
 
 

@@ -244,6 +244,11 @@ class TestTensor(Test):
         self.raises(TypeError, "not float32 or float64", Tensor, np.ones(1, "g"))
         self.raises(TypeError, "got list of object", Tensor, [{}, {}])
         self.raises(ValueError, "inhomogeneous", Tensor, [[1.0], [2.0, 3.0]])
+        self.raises(
+            TypeError, "requires_grad is True or False", Tensor, 1.0, np.float32
+        )
+        for data in np.ma.array([1.0], mask=[True]), np.ones((1, 1)).view(np.matrix):
+            self.raises(TypeError, "a plain array first", Tensor, data)
         for data in [t, t], [[1.0, (t, 2)]], deque([t]), [UserList([t])]:
             self.raises(TypeError, "list of Tensors with stack", Tensor, data)
 
@@ -299,6 +304,9 @@ class TestFromOp(Test):
             message = re.escape(f"returned shape {share}, but its input has {shape}")
             self.raises(ValueError, message, self.gradient, shape, np.ones(share))
         self.raises(TypeError, "complex128", self.gradient, (), 1j)
+        x = Tensor(1.0)
+        for wrong in [(x, abs)], (abs, x), ([x], abs):
+            self.raises(TypeError, "pairs", Tensor.from_op, 1.0, "op", (wrong, abs))
         self.raises(TypeError, "'op' computed complex128", Tensor.from_op, 1j, "op")
         self.raises(TypeError, r"int64; was t\.data", Tensor.from_op, np.int64(3), "op")
 
@@ -519,6 +527,9 @@ class TestArithmetic(Test):
         for dtype, shape, other in product((F4, F8), [(), (2,)], others):
             self.check_dtype(Tensor(np.ones(shape, dtype)), other, dtype)
         self.check_dtype(Tensor(1.0), 2**64, F8)
+        t = Tensor(1.0)
+        t.data = np.array([3])  # integers by mistake
+        self.assertSame((t / 2.5).data, np.array([1.2]))
 
     def test_arrays_of_floats_promote_as_in_numpy(self):
         narrow, wide = np.ones(2, F4), np.ones(2)
@@ -694,7 +705,15 @@ class TestGetitem(Test):
 
     def test_errors(self):
         t, assign = Tensor(numbers(2, 3)), operator.setitem
-        self.raises(TypeError, "does not support item assignment", assign, t, 0, 1.0)
+        self.raises(TypeError, r"only under no_grad\(\)", assign, t, 0, 1.0)
+
+    def test_assignment_under_no_grad(self):
+        t = Tensor(np.ones((2, 2), F4))
+        with mg.no_grad():
+            t[0] -= 0.5
+            t[:, 1] = Tensor([3.0, 4.0])
+        self.assertSame(t.data, np.array([[0.5, 3], [1, 4]], F4))
+        self.assertTrue(t.is_leaf)
 
 
 def slopes(f, x):
@@ -1225,7 +1244,8 @@ class TestModule(StateTest):
         model(X)  # keeps a result, which is not a parameter
         model.parent = [model]  # a circle
         model.queue = deque([UserList([Tensor(1.0)]), (Tensor(2.0),)])
-        names = [*self.NAMES, "queue.0.0", "queue.1.0"]
+        model.named = type("ModuleDict", (mg.Module, dict), {})(a=mg.Layer(1, 1))
+        names = [*self.NAMES, "queue.0.0", "queue.1.0", "named.a.W", "named.a.b"]
         self.assertEqual([name for name, _ in model.named_parameters()], names)
 
     def test_the_state_also_has_constants_arrays_and_frozen_parameters(self):
@@ -1290,6 +1310,15 @@ class TestModule(StateTest):
             self.assertIs(switch(), model)
             self.assertEqual([m.training for m in inside], [on] * 5)
         self.assertTrue(other.training)
+
+    def test_a_module_may_have_a_train_of_its_own(self):
+        class Frozen(mg.BatchNorm1d):
+            def train(self, mode=True):
+                return super().train(False)
+
+        model = mg.Sequential(mg.Sequential(Frozen(2)), mg.Dropout()).train()
+        inner, dropout = model.layers
+        self.assertEqual([inner.layers[0].training, dropout.training], [False, True])
 
     def test_loading(self):
         model = Example(0)
@@ -1417,6 +1446,7 @@ class TestLayer(Test):
         self.raises(ValueError, r"nout must lie in 1\.\.\.inf, got 0", mg.Layer, 2, 0)
         self.raises(ValueError, r"nin must lie in 1\.\.\.inf, got 0", mg.Layer, 0, 2)
         self.raises(TypeError, "or a function, not 'relu'", mg.Layer, 2, 2, "relu")
+        self.raises(TypeError, "or a function, not 0", mg.Layer, 2, 2, 0)
         self.raises(TypeError, r"np\.float32 or .*got f2", mg.Layer, 2, 2, dtype="f2")
         layer = mg.Layer(3, 4)
         self.raises(ValueError, r"\(3, 20\) and \(3, 4\) do not match", layer, X.T)
@@ -1698,6 +1728,7 @@ class TestOptimizer(OptimizerTest):
         self.raises(ValueError, "no parameters; was a generator", mg.SGD, iter([]))
         self.raises(ValueError, "same parameter was given twice", mg.SGD, [t, t])
         self.raises(ValueError, r"leaves, not the result of '\*'", mg.SGD, [t * 2])
+        self.assertRaises(AttributeError, lambda: mg.SGD([t]).params.append(t))
         t.grad = np.ones(2)
         bare = mg.Optimizer([t])
         self.raises(NotImplementedError, "Optimizer has no update method", bare.step)
