@@ -991,7 +991,9 @@ class Module:
             yield name, value
         else:
             _refuse_foreign(value)
-        children = dict(vars(value)) if isinstance(value, Module) else {}
+        children = {}
+        if isinstance(value, Module):
+            children.update(vars(value))
         if isinstance(value, (MutableSequence, tuple)):
             children.update(enumerate(value))
         elif isinstance(value, Mapping):
@@ -1772,7 +1774,7 @@ def _first_gradient(tensor, gradient):
     return g
 
 
-def _checked_grad(t):
+def _checked_grad(t) -> Any:
     """t.grad as an array that fits t, or None. A user may have assigned anything."""
     grad, data = t.grad, t.data
     if grad is None:
@@ -1949,6 +1951,8 @@ for _name in "view", "permute", "numpy":  # Tensor.__getattr__ would slow all ot
     setattr(Tensor, _name, property(partial(_missing, _name)))
 
 
+# For type checkers: rules name their buffers, which Optimizer.update calls *buffers.
+# pyright: reportIncompatibleMethodOverride=false
 # ---- On import -----------------------------------------------------------------------
 if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
     raise ImportError(f"minigrad needs NumPy 2.0 or newer, found {np.__version__}")
