@@ -1939,9 +1939,9 @@ class TestPrograms(Test):
         model = mg.MLP(3, [60_000, 3], rng=0)  # arrays above 1 MB are mapped to memory
         optimizer = mg.Adam(model.parameters())
         fit(model, optimizer, 1)
-        with warnings.catch_warnings(action="ignore"):
-            jobs = Parallel(n_jobs=2, max_nbytes="1M")
-            there = jobs([delayed(fit)(model, optimizer, 2)] * 2)
+        warnings.simplefilter("ignore")  # those of joblib
+        jobs = Parallel(n_jobs=2, max_nbytes="1M")
+        there = jobs([delayed(fit)(model, optimizer, 2)] * 2)
         self.assertEqual(there, [fit(model, optimizer, 2)] * 2)
 
     def test_two_threads_train_two_models(self):
