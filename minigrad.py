@@ -1266,8 +1266,9 @@ class BatchNorm1d(Module):
 
     def forward(self, x) -> Tensor:
         x = _as_tensor(x, self.gamma.dtype)
-        _check_features(x.shape, len(self.gamma), self.training)
-        axes, per_feature = ((0,), (-1,)) if x.ndim == 2 else ((0, 2), (-1, 1))
+        C = self.gamma.size
+        _check_features(x.shape, C, self.training)
+        axes, per_feature = ((0,), (C,)) if x.ndim == 2 else ((0, 2), (C, 1))
         gamma, beta = self.gamma, self.beta
         if x.ndim == 3:  # (C,) -> (C, 1)
             gamma, beta = gamma.reshape(per_feature), beta.reshape(per_feature)
@@ -1281,7 +1282,7 @@ class BatchNorm1d(Module):
             var = (centred * centred).mean(axis=axes, keepdims=True)
             averages = self.running_mean, self.running_var
             for old, new in zip(averages, (mean.data + rest, var.data * (n / (n - 1)))):
-                old += float(self.momentum) * (new.reshape(-1) - old)
+                old += float(self.momentum) * (new.ravel() - old)
         else:
             centred = x - self.running_mean.reshape(per_feature)
             var = _as_tensor(self.running_var.reshape(per_feature))
@@ -1709,7 +1710,7 @@ def _as_tensor(x, dtype=None):
     return stack([_as_tensor(item, dtype) for item in x])
 
 
-def _tensors_and_arrays(tensors, axis=0):
+def _tensors_and_arrays(tensors, axis=None):
     mistaken = isinstance(tensors, Tensor) or isinstance(axis, Tensor)
     _require(not mistaken, "pass the tensors as a list: concatenate([a, b])", TypeError)
     tensors = list(tensors)
@@ -1753,7 +1754,7 @@ def _targets_as_rows(targets, x):
             hint = "leave out padding with logits[mask], labels[mask]"
             raise ValueError(f"labels must lie in {limits}; {hint}")
         return rows, 1.0
-    rows = _float_array(t).astype(x.dtype, copy=False)
+    rows = _float_array(t).astype(x.dtype)
     sums, low, high = rows.sum(axis=-1, keepdims=True), rows.min(), rows.max()
     _require(low >= 0 and high <= 1, f"probabilities lie in 0...1, got {low}...{high}")
     one_hot = not integers or (sums == 1).all()
@@ -1960,7 +1961,7 @@ if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
 # returns freed blocks above 128 kB to the system, and using them again costs a page
 # fault per 4 kB. Freeing a larger block once raises this limit to the size of that
 # block, at most 32 MB, and lets glibc keep twice as much free memory (mallopt(3)).
-np.empty(2**25 - 2**16, np.uint8)
+np.empty(33_000_000, np.uint8)
 
 
 if __name__ == "__main__":
