@@ -90,11 +90,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 __version__ = "2.0.0"
-__all__ = [
-    "Tensor", "no_grad", "stack", "concatenate", "where", "cross_entropy", "mse_loss",
-    "gradcheck", "to_dot", "Module", "Neuron", "Layer", "Sequential", "MLP", "Dropout",
-    "BatchNorm1d", "Optimizer", "SGD", "Adam",
-]  # fmt: skip
+__all__ = ["Tensor", "no_grad", "stack", "concatenate", "where", "cross_entropy",
+           "mse_loss", "gradcheck", "to_dot", "Module", "Neuron", "Layer", "Sequential",
+           "MLP", "Dropout", "BatchNorm1d", "Optimizer", "SGD", "Adam"]  # fmt: skip
 
 
 ######## Part I  The engine ############################################################
@@ -202,8 +200,7 @@ class Tensor:
         if out.data.dtype.char not in "fd":  # float32, float64
             hint = "was t.data set to an array of integers?"
             raise TypeError(f"{op!r} computed {out.data.dtype}; {hint}")
-        out.grad = None
-        out.op = op
+        out.op, out.grad = op, None
         out._inputs = []
         for pair in inputs if _recording.get() else ():
             if not isinstance(pair[0], Tensor):
@@ -317,7 +314,7 @@ class Tensor:
     # ==== 3  The bare training loop ===================================================
     # What can we do now? Train. Here is the line w * x + b again, all points at once.
 
-    def _in_place(self, ufunc, other):
+    def _in_place(self, ufunc, sign, other):
         """`w -= lr * w.grad`, the step of all training; the learning rate lr scales it.
         >>> x, y = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])
         >>> w, b = Tensor(0.0), Tensor(0.0)
@@ -341,17 +338,17 @@ class Tensor:
         number, list or Tensor does not, because it may be a penalty.)
         """
         if _recording.get():
-            _refuse_lost_update(self, ufunc, other)
+            _refuse_lost_update(self, sign, other)
             return NotImplemented  # so Python computes t = t - x
         a, b = self._operands(other)
         ufunc(a, b, out=a, casting="same_kind")
         return self
 
-    __iadd__ = partialmethod(_in_place, np.add)
-    __isub__ = partialmethod(_in_place, np.subtract)
-    __imul__ = partialmethod(_in_place, np.multiply)
-    __itruediv__ = partialmethod(_in_place, np.divide)
-    __ipow__ = partialmethod(_in_place, np.power)
+    __iadd__ = partialmethod(_in_place, np.add, "+=")
+    __isub__ = partialmethod(_in_place, np.subtract, "-=")
+    __imul__ = partialmethod(_in_place, np.multiply, "*=")
+    __itruediv__ = partialmethod(_in_place, np.divide, "/=")
+    __ipow__ = partialmethod(_in_place, np.power, "**=")
 
     # ==== 4  Arithmetic ===============================================================
     # How do we write an operation? As a row in a table of derivatives: the value, then
@@ -546,11 +543,10 @@ class Tensor:
         ((1, 3, 1), (3, 1, 1), (3, 1, 1))
         """
         value = self.data.transpose(*axes)
-        order = axes[0] if len(axes) == 1 else axes  # (1, 0) may come as a tuple
         back = None  # without an order, reversing the axes again restores them
-        if axes and order is not None:
-            # order[i] says where axis i came from; argsort inverts the order.
-            back = np.argsort(np.ravel(order) % self.ndim)
+        if axes and axes[0] is not None:  # several ints, or one tuple of them
+            # axes[i] says where axis i came from; argsort inverts the order.
+            back = np.argsort(np.ravel(axes) % self.ndim)
         return Tensor.from_op(value, "transpose", (self, lambda g: g.transpose(back)))
 
     T = property(transpose)
@@ -910,15 +906,14 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
     ...
     AssertionError: input 0, element (): backward gives 3, central differences give 2
 
-    Several output elements are summed with random weights, because the plain sum of a
-    softmax is always 1. A single one gets weight -2, to expose a vjp that ignores g.
+    Output elements are summed with random weights, because the plain sum of a softmax
+    is always 1. The weights are negative, to expose a vjp that ignores g or its sign.
     """
     _require_float64_tensors(inputs)
     out = f(*inputs)
     _require_tensor(out, f"f must return a Tensor, not {out!r}")
-    weights, scale = np.random.default_rng(0).normal(size=out.shape), 1.0
-    if out.size == 1:
-        weights, scale = np.full(out.shape, -2.0), -2.0
+    weights = -1 - np.random.default_rng(0).random(out.shape)
+    scale = weights.item() if out.size == 1 else 1.0
     gradients = out._gradients(weights) if out.requires_grad else {}
     for i, x in enumerate(inputs):
         exact = gradients.get(x, np.zeros(x.shape))
@@ -987,10 +982,9 @@ class Module:
         if id(value) in seen or computed:
             return
         seen.add(id(value))
+        _refuse_foreign(value)
         if isinstance(value, (Tensor, np.ndarray, np.generic, Module)):
             yield name, value
-        else:
-            _refuse_foreign(value)
         children = {}
         if isinstance(value, Module):
             children.update(vars(value))
@@ -1266,28 +1260,25 @@ class BatchNorm1d(Module):
 
     def forward(self, x) -> Tensor:
         x = _as_tensor(x, self.gamma.dtype)
-        C = self.gamma.size
-        _check_features(x.shape, C, self.training)
-        axes, per_feature = ((0,), (C,)) if x.ndim == 2 else ((0, 2), (C, 1))
-        gamma, beta = self.gamma, self.beta
-        if x.ndim == 3:  # (C,) -> (C, 1)
-            gamma, beta = gamma.reshape(per_feature), beta.reshape(per_feature)
+        _check_features(x.shape, self.gamma.size, self.training)
+        if x.ndim == 3:  # each place of each example becomes a row
+            N, C, L = x.shape
+            rows = BatchNorm1d.forward(self, x.transpose(0, 2, 1).reshape(N * L, C))
+            return rows.reshape(N, L, C).transpose(0, 2, 1)
         if self.training:
-            mean = x.mean(axis=axes, keepdims=True)
-            n = x.size // mean.size
+            n, mean = len(x), x.mean(axis=0)
             centred = x - mean
             # A large mean is inexact in float32: subtract what is left of it, too.
-            rest = _sum(centred.data, axes, keepdims=True) / n
+            rest = _sum(centred.data, 0) / n
             centred.data -= rest
-            var = (centred * centred).mean(axis=axes, keepdims=True)
+            var = (centred * centred).mean(axis=0)
             averages = self.running_mean, self.running_var
             for old, new in zip(averages, (mean.data + rest, var.data * (n / (n - 1)))):
-                old += float(self.momentum) * (new.ravel() - old)
+                old += float(self.momentum) * (new - old)
         else:
-            centred = x - self.running_mean.reshape(per_feature)
-            var = _as_tensor(self.running_var.reshape(per_feature))
+            centred, var = x - self.running_mean, _as_tensor(self.running_var)
         # gamma / sqrt is one number for each feature: fewer operations touch all of x.
-        return centred * (gamma / (var + self.eps).sqrt()) + beta
+        return centred * (self.gamma / (var + self.eps).sqrt()) + self.beta
 
 
 ######## Part III  Training ############################################################
@@ -1676,12 +1667,10 @@ def _float_dtype(dtype):
 
 
 def _refuse_foreign(x):
-    if isinstance(x, (Tensor, Module, type)):
-        return
     # As constants, these would lose their gradients, or not be trained.
-    if getattr(x, "requires_grad", False) or hasattr(x, "named_parameters"):
-        kind = type(x).__name__
-        raise TypeError(f"got a {kind} of another library or another copy of minigrad")
+    foreign = getattr(x, "requires_grad", False) or hasattr(x, "named_parameters")
+    if foreign and not isinstance(x, (Tensor, Module, type)):
+        raise TypeError(f"got {type(x)} of another library or another copy of minigrad")
 
 
 def _require_constant(x):
@@ -1724,10 +1713,9 @@ def _sum(a, axis, keepdims=False):
 
     NumPy adds rows one after the other, and in float32, 2**24 + 1 is 2**24.
     """
-    many = a.ndim > 1 and a.size > 2**14 * a.shape[-1]
-    dtype = np.float64 if many else a.dtype
-    total = np.add.reduce(a, axis=axis, dtype=dtype, keepdims=keepdims)
-    return total.astype(a.dtype) if many else total
+    if a.ndim > 1 and a.size > 2**14 * a.shape[-1]:
+        return np.add.reduce(a, axis, np.float64, keepdims=keepdims).astype(a.dtype)
+    return np.add.reduce(a, axis, keepdims=keepdims)
 
 
 def _shifted_exponentials(a, axis):
@@ -1791,12 +1779,10 @@ def _checked_grad(t) -> Any:
     return array
 
 
-def _refuse_lost_update(t, ufunc, other):
+def _refuse_lost_update(t, sign, other):
     if t.requires_grad and t.is_leaf and isinstance(other, (np.ndarray, np.generic)):
-        signs = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
-        update = f"{signs.get(ufunc, '**')}= array"
-        ways = f"put it under no_grad(), or write t.data {update}"
-        raise TypeError(f"t {update} would leave t as it was: {ways}")
+        ways = f"put it under no_grad(), or write t.data {sign} array"
+        raise TypeError(f"t {sign} array would leave t as it was: {ways}")
 
 
 def _refuse_numpy(function):
@@ -1872,9 +1858,8 @@ def _state_arrays(owner):
     """{name: array} of all that is saved: the arrays themselves, not copies."""
     arrays = {}
     for name, member in Module._members(owner):
-        _require(name not in arrays, f"two members of the model have the name {name}")
-        reserved = name in ("file", "allow_pickle") or name.endswith(".npy")
-        _require(not reserved, f"np.savez cannot save a member with the name {name}")
+        taken = name in (*arrays, "file", "allow_pickle") or name.endswith(".npy")
+        _require(not taken, f"np.savez cannot save a member with the name {name}")
         if not isinstance(member, Module):
             arrays[name] = array = member.data if isinstance(member, Tensor) else member
             saves = isinstance(array, np.ndarray) and not array.dtype.hasobject
@@ -1957,10 +1942,9 @@ for _name in "view", "permute", "numpy":  # Tensor.__getattr__ would slow all ot
 # ---- On import -----------------------------------------------------------------------
 if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
     raise ImportError(f"minigrad needs NumPy 2.0 or newer, found {np.__version__}")
-# Training asks for arrays of the same large sizes in every step. On Linux, glibc
-# returns freed blocks above 128 kB to the system, and using them again costs a page
-# fault per 4 kB. Freeing a larger block once raises this limit to the size of that
-# block, at most 32 MB, and lets glibc keep twice as much free memory (mallopt(3)).
+# Training asks for the same large arrays in every step. On Linux, glibc returns freed
+# blocks above 128 kB to the system, and using them again costs a page fault per 4 kB.
+# Freeing a larger block once raises this limit to its size, up to 32 MB (mallopt(3)).
 np.empty(33_000_000, np.uint8)
 
 
