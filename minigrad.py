@@ -949,8 +949,8 @@ class Module:
     Tensors that you made and that require gradients are parameters. Arrays, and Tensors
     that require none, are saved but not trained. The result of an operation, like
     `output`, is neither saved nor trained; to keep an input x, assign x.detach().
-    So change parameters and constants under `no_grad` or through `data`: recorded,
-    `self.scale *= 2` puts a result in scale's place.
+    So change parameters and constants under `no_grad` or through `data`; otherwise,
+    `self.scale *= 2` replaces scale by a result.
 
     `p.requires_grad = False` freezes a parameter (also set its grad to None). To
     unfreeze it later, keep a reference: `parameters()` no longer finds it.
