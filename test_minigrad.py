@@ -2,7 +2,7 @@
 """The tests of minigrad: a class for each public name, in the order of minigrad.py.
 
     python test_minigrad.py            all of them; so do python -m unittest and pytest
-    python test_minigrad.py TestPow    one class
+    python test_minigrad.py TestPow    one class; with -f, up to its first failure
 
 What is expected comes from NumPy, central differences or a calculation by hand, never
 from minigrad. The examples in minigrad.py are tests, too, and are not repeated here.
@@ -119,8 +119,11 @@ class Test(unittest.TestCase):
 
         A failure names the property, the shapes of the arrays and what `about` says.
         """
-        shapes = [array.shape for array in arrays]
-        claim = lambda what: self.subTest(what, shapes=shapes, **about)
+        with self.subTest(shapes=[array.shape for array in arrays], **about):
+            self.check_properties(f, reference, arrays)
+
+    def check_properties(self, f, reference, arrays):
+        claim = self.subTest
         tensors = [Tensor(array) for array in arrays]
         out = f(*tensors)
         weights = numbers(*out.shape, seed=9).copy("F")
@@ -128,9 +131,10 @@ class Test(unittest.TestCase):
         grads = [t.grad.copy() for t in tensors]
         with claim("value as in NumPy"):
             self.assertClose(out.data, reference(*arrays))
-        with claim("gradients as by central differences"):
-            slopes = central_differences(reference, arrays, weights)
-            self.assertClose(grads, slopes, 1e-7)
+        slopes = central_differences(reference, arrays, weights)
+        for i, (grad, slope) in enumerate(zip(grads, slopes)):
+            with claim(f"gradient of input {i} as by central differences"):
+                self.assertClose(grad, slope, 1e-7)
         with claim("a second backward adds the same again"):
             out.backward(weights)
             self.assertSame([t.grad for t in tensors], [2 * grad for grad in grads])
@@ -203,7 +207,7 @@ class TestNoGrad(Test):
             with mg.no_grad():
                 yield
 
-        generator = generate()
+        generator = generate()  # as when an async one is left by `break`
         contextvars.copy_context().run(next, generator)
         generator.close()
         self.assertTrue((Tensor(2.0) * 2).requires_grad)
@@ -973,7 +977,8 @@ class TestWhere(Test):
         ]:
             where = lambda a, b: mg.where(condition, a, b)
             reference = lambda a, b: np.where(condition, a, b)
-            self.check(where, reference, numbers(*one), numbers(*two, seed=1))
+            arrays = numbers(*one), numbers(*two, seed=1)
+            self.check(where, reference, *arrays, condition=condition)
 
     def test_numbers_adopt_the_dtype_and_arrays_promote(self):
         x = Tensor(np.array([1, 2], F4))
@@ -1136,7 +1141,7 @@ class TestGradcheck(Test):
         self.raises(AssertionError, "gives 1, .* give 0.5", mg.gradcheck, f, x, eps=1.0)
 
     def test_nothing_changes_whatever_happens(self):
-        def failing(x, y):
+        def failing(x, y):  # while an element is moved
             calls.append(1)
             return x * y if len(calls) < 4 else 1 / 0
 
@@ -1271,7 +1276,7 @@ class TestModule(StateTest):
                 model.seen = [model.hidden.detach(), {"loss": model.hidden.sum()}]
                 model.doubled, model.copied = model.scale * 2, mg.stack([model.scale])
             for duplicate in (lambda m: m), copy.copy, copy.deepcopy, pickled:
-                found = duplicate(duplicate(model))
+                found = duplicate(duplicate(model))  # op survives twice
                 names = [name for name, _ in found.named_parameters()]
                 self.assertEqual(names, ["layer.W", "layer.b"])
                 self.assertEqual([*found.state_dict()], ["layer.W", "layer.b", "scale"])
@@ -1799,6 +1804,9 @@ class TestAdam(OptimizerTest):
     def test_dtypes(self):
         self.check_dtypes()
 
+    def test_numpy_settings(self):
+        self.check_numpy_settings(lr=0.1, eps=1e-3, weight_decay=0.01)
+
     def test_loading(self):
         model = Example()
         optimizer = mg.Adam(model.parameters())
@@ -1811,7 +1819,6 @@ class TestAdam(OptimizerTest):
 
     def test_errors(self):
         self.check_settings("lr", "eps", "weight_decay")
-        self.check_numpy_settings(lr=0.1, eps=1e-3, weight_decay=0.01)
         for betas in (0.9, 1.0), (1.0, 0.9), (-0.1, 0.9), (0.9, -0.1), (0.9,):
             message = re.escape(f"two numbers, 0 <= beta < 1, got {betas}")
             self.raises(ValueError, message, mg.Adam, [Tensor(1.0)], betas=betas)
