@@ -1734,7 +1734,7 @@ def _targets_as_rows(targets, x):
         need = f"labels {x.shape[:-1]} or probabilities {x.shape}"
         raise ValueError(f"logits {x.shape} need {need}, got {t.shape}")
     if labels and not integers:
-        raise TypeError(f"labels must be integers, not {t.dtype}")
+        raise TypeError(f"labels are an array of integers, not {t.dtype}")
     if labels:
         rows = t[..., np.newaxis] == np.arange(x.shape[-1])
         if np.count_nonzero(rows) < t.size:  # a label out of range has no 1 in its row
@@ -1924,6 +1924,7 @@ def to_dot(tensor, names=None):
 # ---- Names from PyTorch --------------------------------------------------------------
 _OWN_NAMES = {"view": "reshape", "permute": "transpose", "numpy": "data"}
 _OWN_NAMES |= {"cat": "concatenate", "tensor": "Tensor", "Linear": "Layer"}
+_OWN_NAMES |= {"unsqueeze": "t[:, None]", "clamp": "where", "argmax": "data.argmax"}
 
 
 def _missing(name, tensor=None):
@@ -1933,7 +1934,8 @@ def _missing(name, tensor=None):
 
 if not TYPE_CHECKING:  # type checkers would believe that every name exists
     __getattr__ = _missing  # Python calls it for names that this module lacks
-for _name in "view", "permute", "numpy":  # Tensor.__getattr__ would slow all others
+# Tensor.__getattr__ would slow down all other names.
+for _name in "view", "permute", "numpy", "unsqueeze", "clamp", "argmax":
     setattr(Tensor, _name, property(partial(_missing, _name)))
 
 
