@@ -81,6 +81,7 @@ import contextlib
 import contextvars
 import itertools
 import math
+import os
 import threading
 from collections.abc import Mapping, MutableSequence, Sequence
 from functools import partial, partialmethod
@@ -111,7 +112,7 @@ __all__ = ["Tensor", "no_grad", "stack", "concatenate", "where", "cross_entropy"
 # remember form a graph. A tensor without inputs, such as one that you make, is a leaf.
 _recording = contextvars.ContextVar("recording", default=True)  # one for each thread
 _creation_numbers = itertools.count()
-_adding = threading.Lock()  # threads that share a leaf add to its grad in turn
+_adding = threading.RLock()  # threads that share a leaf add to its grad in turn
 
 
 @contextlib.contextmanager
@@ -126,8 +127,8 @@ def no_grad():
     (False, True)
     """
     before = _recording.get()
-    _recording.set(False)
     try:
+        _recording.set(False)
         yield
     finally:
         _recording.set(before)
@@ -303,13 +304,7 @@ class Tensor:
         """
         gradients = self._gradients(_first_gradient(self, gradient))
         with _adding:
-            for tensor, g in gradients.items():
-                if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
-                    gradients[tensor] = g = g.copy()
-                    if tensor.grad is not None:
-                        g += _checked_grad(tensor)
-            for tensor, g in gradients.items():
-                tensor.grad = g
+            _store(gradients)
 
     # ==== 3  The bare training loop ===================================================
     # What can we do now? Train. Here is the line w * x + b again, all points at once.
@@ -332,12 +327,13 @@ class Tensor:
         because nearby the loss is almost a plane, on which the effects of several moves
         add up. The smaller the step, the better this holds.
 
-        Under `no_grad`, `t -= x`, +=, *=, /= and **= change t's array. While recording,
-        they bind t to a new tensor, as `loss += penalty` should. This would leave a
-        parameter as it was, so there an array on the right raises TypeError. (A Python
+        Under `no_grad`, `t -= x`, +=, *=, /= and **= change the array of a t that you
+        made. Otherwise they bind t to a new tensor: a result may share its array, and
+        while recording, `loss += penalty` should be recorded. A parameter would then
+        stay as it was, so there an array on the right raises TypeError. (A Python
         number, list or Tensor does not, because it may be a penalty.)
         """
-        if _recording.get():
+        if self.op or _recording.get():
             _refuse_lost_update(self, sign, other)
             return NotImplemented  # so Python computes t = t - x
         a, b = self._operands(other)
@@ -877,8 +873,7 @@ def _slope(f, inputs, x, index, weights, eps):
         for moved in (old + eps, old - eps):
             x.data[index] = moved
             places.append(x.data[index])  # rounded, as x holds it
-            with no_grad():
-                results.append((f(*inputs).data * weights).sum())
+            results.append((f(*inputs).data * weights).sum())
     finally:
         x.data[index] = old
     distance = places[0] - places[1]
@@ -920,7 +915,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3):
         for index in np.ndindex(x.shape) if x.requires_grad else ():
             a = exact[index] / scale
             b = _slope(f, inputs, x, index, weights, eps) / scale
-            if not abs(a - b) <= atol + rtol * abs(b):
+            if not abs(a - b) <= atol + rtol * abs(b) < math.inf:
                 both = f"backward gives {a:.6g}, central differences give {b:.6g}"
                 raise AssertionError(f"input {i}, element {index}: {both}")
     return True
@@ -1339,7 +1334,8 @@ class Optimizer:
         """Change every parameter that has a gradient, in place.
 
         The graph of the old loss holds the changed arrays, so compute the loss anew. An
-        invalid `lr` or `grad` raises an error, and nothing changes.
+        invalid `lr` or `grad` raises an error, and nothing changes. (Ctrl-C or an error
+        in `update` may leave part of a step done.)
         >>> x = Tensor(4.0)
         >>> (x * x).backward()                          # the slope is 8
         >>> SGD([x], lr=0.25).step()
@@ -1636,9 +1632,10 @@ def _float_array(data, dtype=None):
         return data.data
     if type(data) is np.ndarray and data.dtype in _FLOATS and data.ndim:
         return data
+    if dtype is not None and dtype.kind != "f":  # t.data was set to integers
+        dtype = None
     if isinstance(data, (int, float)):
-        floats = dtype is not None and dtype.kind == "f"  # t.data may hold integers
-        return np.asarray(data, dtype if floats else np.float64)
+        return np.asarray(data, dtype or np.float64)
     _require(not _holds_tensor(data), "join a list of Tensors with stack", TypeError)
     array = _plain_array(data)
     kind = array.dtype.kind  # b, i, u and f: bool, int, unsigned and float
@@ -1761,6 +1758,17 @@ def _first_gradient(tensor, gradient):
     g = np.array(_float_array(gradient), dtype=tensor.dtype)
     _require(g.shape == tensor.shape, f"gradient {g.shape} for a tensor {tensor.shape}")
     return g
+
+
+def _store(gradients):
+    for tensor, g in gradients.items():
+        if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
+            gradients[tensor] = g = g.copy()
+            old = _checked_grad(tensor)
+            if old is not None:
+                g += old
+    for tensor, g in gradients.items():  # only now, so that an error changes nothing
+        tensor.grad = g
 
 
 def _checked_grad(t) -> Any:
@@ -1944,6 +1952,9 @@ for _name in "view", "permute", "numpy", "unsqueeze", "clamp", "argmax":
 # ---- On import -----------------------------------------------------------------------
 if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
     raise ImportError(f"minigrad needs NumPy 2.0 or newer, found {np.__version__}")
+if hasattr(os, "register_at_fork"):  # or a child might wait for another thread's lock
+    release = {"after_in_parent": _adding.release, "after_in_child": _adding.release}
+    os.register_at_fork(before=_adding.acquire, **release)
 # Training asks for the same large arrays in every step. On Linux, glibc returns freed
 # blocks above 128 kB to the system, and using them again costs a page fault per 4 kB.
 # Freeing a larger block once raises this limit to its size, up to 32 MB (mallopt(3)).
@@ -1955,4 +1966,4 @@ if __name__ == "__main__":
 
     failed, attempted = doctest.testmod()
     print(f"{attempted - failed} of {attempted} examples passed")
-    raise SystemExit(failed > 0)
+    raise SystemExit(failed > 0 or not attempted)  # python -OO has no docstrings

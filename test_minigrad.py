@@ -28,6 +28,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import unittest
 import warnings
@@ -402,6 +403,25 @@ class TestBackward(Test):
             thread.join()
         self.assertEqual(x.grad.item(), 8 * 300)
 
+    @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")
+    def test_a_child_of_fork_does_not_wait_for_a_lock(self):
+        program = """
+            import os, threading, warnings, minigrad as mg
+            warnings.simplefilter("ignore")
+            x, stop = mg.Tensor([1.0] * 100_000), []
+            work = lambda: [(x * x).sum().backward() for _ in range(10**9) if not stop]
+            threading.Thread(target=work, daemon=True).start()
+            for _ in range(20):
+                if os.fork() == 0:
+                    (mg.Tensor(3.0) * 2).backward()
+                    os._exit(0)
+                os.wait()
+            stop.append(1)
+            print("done", flush=True)
+            os._exit(0)"""
+        run = python("-c", textwrap.dedent(program))
+        self.assertEqual((run.stdout, run.stderr), ("done\n", ""))
+
     def test_errors(self):
         t = Tensor(numbers(2, 3))
         self.raises(ValueError, r"\(2, 3\) needs a grad.*\.mean\(\)", (t * 1).backward)
@@ -457,6 +477,13 @@ class TestInPlace(Test):
                 self.assertEqual((t.dtype, t.is_leaf, t.op), (dtype, True, ""))
                 number = other.data if isinstance(other, Tensor) else other
                 self.assertClose(array, reference(before, number), 1e-6)
+
+    def test_a_result_is_never_changed_because_it_may_share_an_array(self):
+        X = np.ones((3, 2))
+        model = mg.Sequential(mg.Dropout(0.5), lambda x: operator.iadd(x, 1.0)).eval()
+        with mg.no_grad():
+            self.assertSame(model(X).data, X + 1)
+        self.assertSame(X, np.ones((3, 2)))
 
     def test_an_error_changes_nothing(self):
         for change, _ in IN_PLACE.values():
@@ -533,7 +560,8 @@ class TestArithmetic(Test):
         self.check_dtype(Tensor(1.0), 2**64, F8)
         t = Tensor(1.0)
         t.data = np.array([3])  # integers by mistake
-        self.assertSame((t / 2.5).data, np.array([1.2]))
+        for number in 2.5, np.float64(2.5), np.array(2.5):
+            self.assertSame((t / number).data, np.array([1.2]))
 
     def test_arrays_of_floats_promote_as_in_numpy(self):
         narrow, wide = np.ones(2, F4), np.ones(2)
@@ -1122,6 +1150,16 @@ class TestGradcheck(Test):
             for wrong in twice, lambda g, a: g * g * a, lambda g, a: abs(g) * 2 * a:
                 f = operation(value, wrong)
                 self.raises(AssertionError, "input 0", mg.gradcheck, f, Tensor(x))
+
+    def test_an_infinite_difference_fails(self):
+        f = operation(np.log, lambda g, a: g * 77.0)
+        with np.errstate(divide="ignore"):
+            self.raises(AssertionError, "give inf", mg.gradcheck, f, Tensor([1e-6]))
+
+    def test_a_function_that_uses_in_place_operators(self):
+        x = Tensor([1.0, 2.0])
+        self.assertTrue(mg.gradcheck(lambda t: operator.imul(t, 2) ** 2, x))
+        self.assertSame(x.data, np.array([1.0, 2.0]))
 
     def test_tolerances(self):
         for slope, tolerated, settings in [
