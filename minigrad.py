@@ -18,8 +18,8 @@ where several chains lead from a parameter to the error:
 So we record every operation, then walk back through the record and multiply slopes. Why
 back? A forward walk finds the effect of one parameter on everything, so a million
 parameters need a million walks. A backward walk finds the effect of everything on the
-one error, so one walk is enough. It takes about as long as two runs, and intermediate
-values stay in memory until it uses them. This is reverse-mode differentiation
+one error, so one walk is enough. It takes about as long as two runs, but intermediate
+values must stay in memory. This is reverse-mode differentiation
 (Linnainmaa, 1970), in neural networks called backpropagation (Rumelhart et al., 1986).
 
 The whole idea takes nine lines. A Number remembers its inputs, each with its slope:
@@ -61,13 +61,14 @@ The rest of this file supplies what these lines lack:
     step should be, when to stop or how good the result is (Part III).
 
 Each chapter builds on the ones before it, though an example may look ahead. Helpers
-such as `_float_array` have names that say what they do, and stand in Part IV.
+such as `_float_array` have names that say what they do, and are in Part IV.
 
 Notation:
 
     a, b     the arrays of an operation's inputs
     g        the gradient of the final result with respect to an operation's output
-    N        examples in a batch      C   features, channels or classes
+    N        examples in a batch, computed together
+    C        features (numbers per example), channels or classes
     (N, C)   the shape of an array; a comment  # (N, C) -> (N,)  shows how it changes
 
 Most names come from PyTorch or NumPy. GPUs, convolutions and gradients of gradients are
@@ -117,7 +118,7 @@ _adding = threading.RLock()  # threads that share a leaf add to its grad in turn
 
 @contextlib.contextmanager
 def no_grad():
-    """Record no operations in this block, in this thread: to evaluate or update.
+    """Stop recording in this block and this thread, for evaluation or updates.
 
     Do not yield inside it: generators that take turns would leave recording off.
     >>> x = Tensor(2.0)
@@ -307,10 +308,10 @@ class Tensor:
             _store(gradients)
 
     # ==== 3  The bare training loop ===================================================
-    # What can we do now? Train. Here is the line w * x + b again, all points at once.
+    # We can already train. Here is the line w * x + b again, with all points at once.
 
     def _in_place(self, ufunc, sign, other):
-        """`w -= lr * w.grad`, the step of all training; the learning rate lr scales it.
+        """`w -= lr * w.grad`, the simplest step; lr is called the learning rate.
         >>> x, y = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])
         >>> w, b = Tensor(0.0), Tensor(0.0)
         >>> for step in range(200):
@@ -408,7 +409,7 @@ class Tensor:
         True
         """
         a, b = self._operands(other)
-        value = a**b if a.dtype == b.dtype else np.power(a, b)  # ** may not promote
+        value = a**b if a.dtype == b.dtype else np.power(a, b)  # f4 ** f8 may be f4
         one = value.dtype.type(1)
         vjp_a = lambda g: g * b * a ** np.where(b == 0, 0, b - one)
         # For b > 0, 0**b stays 0, but the formula has 0 * -inf. At b = 0 we take 0 too.
@@ -506,7 +507,7 @@ class Tensor:
         return self._extreme(np.max, "max", axis, keepdims)
 
     def min(self, axis=None, keepdims=False) -> Tensor:
-        """The smallest element along `axis`; like `max` in everything else.
+        """The smallest element along `axis`; otherwise like `max`.
         >>> Tensor([[4.0, 2.0], [1.0, 3.0]]).min(axis=1).data.tolist()
         [2.0, 1.0]
         """
@@ -730,8 +731,8 @@ class Tensor:
     __lt__ = __le__ = __gt__ = __ge__ = _compare
 
     # NumPy calls these methods when a Tensor is among its arguments. They compute
-    # operators with an array on the left, such as `X @ W`, and refuse all other
-    # functions, whose results would be arrays without a gradient.
+    # operators with an array on the left, such as `X @ W`, and refuse all else,
+    # because results would be arrays without a gradient. (A constant may be converted.)
     def __array__(self, dtype=None, copy=None):
         if self.requires_grad:
             _refuse_numpy(np.asarray)
@@ -805,7 +806,8 @@ def where(condition, a, b) -> Tensor:
 # A loss is one number that says how wrong a network is. `backward` starts from it, so
 # it must measure all that the network should learn. The losses below follow from
 # maximum likelihood: find parameters that make the data most probable. The logarithm
-# turns a product of probabilities into a sum, and a minus sign maximum into minimum.
+# turns a product of probabilities into a sum, and a minus sign turns the maximum into a
+# minimum.
 def mse_loss(prediction, target) -> Tensor:
     """The mean squared error: the loss for predicting numbers (regression).
 
@@ -930,7 +932,7 @@ class Module:
 
     Assign Tensors, Modules, arrays, or lists and dicts of them to attributes, and write
     `forward`, which runs when the module is called. `super().__init__()` is not needed.
-    (In sets, `__slots__`, arrays of objects and other classes, nothing is found.)
+    (Sets, `__slots__`, arrays of objects and other classes are not searched.)
     >>> class Affine(Module):
     ...     def __init__(self):
     ...         self.scale, self.shift = Tensor([1.0, 2.0]), Tensor(0.5)
@@ -943,12 +945,13 @@ class Module:
 
     Tensors that you made and that require gradients are parameters. Arrays, and Tensors
     that require none, are saved but not trained. The result of an operation, like
-    `output`, is neither saved nor trained; to keep an input x, assign x.detach().
-    So change parameters and constants under `no_grad` or through `data`; otherwise,
-    `self.scale *= 2` replaces scale by a result.
+    `output`, is neither saved nor trained. So change parameters and constants under
+    `no_grad` or through `data`; otherwise, `self.scale *= 2` replaces scale by a
+    result. And keep an input x as x.detach(): a Tensor that you made would be saved.
 
-    `p.requires_grad = False` freezes a parameter (also set its grad to None). To
-    unfreeze it later, keep a reference: `parameters()` no longer finds it.
+    `p.requires_grad = False` freezes a parameter. Set its grad to None, too, or an
+    optimizer still moves it. To unfreeze it later, keep a reference: `parameters()` no
+    longer finds it.
     """
 
     training = True
@@ -1007,7 +1010,7 @@ class Module:
         return [p for _, p in self.named_parameters()]
 
     def zero_grad(self):
-        """Forget the gradients: set every `grad` to None, even of frozen parameters.
+        """Forget the gradients: set every `grad` to None, even that of a frozen one.
         >>> model = Layer(1, 1)
         >>> model([1.0]).sum().backward()
         >>> model.zero_grad(), model.W.grad
@@ -1054,7 +1057,7 @@ class Module:
         return {name: array.copy() for name, array in _state_arrays(self).items()}
 
     def load_state_dict(self, state):
-        """Copy `state`, a dict or `np.load(path)`, into this model; on error, nothing.
+        """Copy `state`, a dict or `np.load(path)`, into this model, all or nothing.
         >>> Layer(2, 1).load_state_dict({"W": np.zeros((3, 1)), "b": np.zeros(1)})
         Traceback (most recent call last):
         ...
@@ -1153,7 +1156,7 @@ class Layer(Module):
 class Sequential(Module):
     """Modules, or functions of a Tensor, one after the other.
 
-    A function, like Dropout, has no dtype: a list that comes first becomes float64.
+    If the first one has no dtype (a function, Dropout), a list becomes float64.
     >>> model = Sequential(Layer(2, 3, nonlin=None, rng=0), Tensor.tanh)
     >>> model([[1.0, 2.0]]).shape
     (1, 3)
@@ -1218,10 +1221,10 @@ class Dropout(Module):
 class BatchNorm1d(Module):
     """Brings every feature to mean 0 and variance 1, then rescales: gamma * x + beta.
 
-    Normalising each feature over the batch was meant to stop the shift of a layer's
+    Normalising each feature over the batch was meant to reduce the shift of a layer's
     inputs as earlier layers learn (Ioffe and Szegedy, Batch Normalization, 2015,
-    algorithm 1). Santurkar et al. (2018) found no smaller shift, but a smoother loss,
-    which allows larger steps. `gamma` and `beta` (C,) can undo the normalising.
+    algorithm 1). Santurkar et al. (2018) credit a smoother loss instead, which allows
+    larger steps. `gamma` and `beta` (C,) can undo the normalising.
 
     Mean and variance depend on the whole batch, so each output depends on every
     example. `forward` computes with Tensors, so the engine takes this into account:
@@ -1383,7 +1386,7 @@ class SGD(Optimizer):
 
     It is stochastic because a batch's gradient is a noisy estimate of the full
     gradient. With momentum, a velocity v = momentum * v + g replaces g, as in PyTorch.
-    v grows where slopes agree and shrinks where they alternate (Polyak, 1964):
+    v grows where slopes agree and averages out where they alternate (Polyak, 1964):
     >>> x = Tensor(1.0)
     >>> optimizer = SGD([x], lr=0.25, momentum=0.5)
     >>> for _ in range(2):
@@ -1458,8 +1461,8 @@ class Adam(Optimizer):
 def _how_to_train():
     """
     **How large a step?** The loss w * w has slope 2 w and its minimum at 0. From w = 1,
-    small steps make little progress, larger ones converge, still larger ones overshoot
-    the minimum in every step, and even larger ones diverge:
+    small steps make little progress, larger ones arrive fast, still larger ones
+    overshoot the minimum in every step, and even larger ones diverge:
     >>> def descend(lr, w=1.0):
     ...     return [round(w := w - lr * 2 * w, 2) for _ in range(5)]
     >>> descend(0.01), descend(0.4)
@@ -1467,8 +1470,8 @@ def _how_to_train():
     >>> descend(0.9), descend(1.1)
     ([-0.8, 0.64, -0.51, 0.41, -0.33], [-1.2, 1.44, -1.73, 2.07, -2.49])
 
-    **The data** are 400 points in a square. Those inside a circle are of class 1, but
-    one label in ten is wrong. Half of the points are held out: the network does not
+    **The data** are 400 points in a square. Those inside a circle belong to class 1,
+    but one label in ten is wrong. Half of the points are held out: the network does not
     learn from them, so they show how well it does on points that it has not seen.
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-1, 1, size=(400, 2))
@@ -1525,7 +1528,7 @@ def _how_to_train():
 
     **Vanishing gradients.** A sigmoid's slope is at most 1/4, so ten of them pass on
     less than a millionth of the gradient, and the first layers learn next to nothing.
-    Hidden layers use ReLU because its slope is 1 or 0:
+    Hidden layers use ReLU because its slope is 1 wherever it is active:
     >>> def slope(activation):
     ...     x = Tensor(1.0)
     ...     Sequential(*[activation] * 10)(x).backward()
@@ -1574,12 +1577,13 @@ def _how_to_train():
     >>> p.argmax(axis=1).tolist(), bool(p.max(axis=1).min() > 0.6)
     ([1, 0], True)
 
-    **Your own data** must have shape (N, features), even for one feature; so must
-    targets of `mse_loss`. Inputs should be about as large as 1: subtract the training
-    data's mean, divide by their standard deviation, and do the same to all other data.
+    **Your own data** must have shape (N, features), even for one feature. Targets of
+    `mse_loss` have the shape of the output, (N, 1) for one number. Inputs should be
+    about as large as 1: subtract the training data's mean, divide by their standard
+    deviation, and do the same to all other data.
 
     **If the loss does not fall**, ask in this order. Are the data what you think? Print
-    a few. Is the first loss of the order of log C, or of the targets' variance? Does
+    a few. Is the first loss of the order of log C, or of the targets' mean square? Does
     any parameter have a `grad` of None or all zeros? Does each step call `zero_grad`?
     Does the last layer have a ReLU? Can the network memorise ten examples? If not, look
     for a bug; if so, try other learning rates, then more epochs, then a larger network.
@@ -1604,8 +1608,8 @@ def _attention():
     True
 
     The product of a query and a key is large where they point the same way; dividing by
-    the root keeps scores near 1. A GPT block computes x = x + attention(normalised x),
-    with several attentions side by side, and x = x + mlp(normalised x). In a GPT,
+    the root keeps their spread near 1. A GPT block computes x = x + attention(normalised
+    x), with several attentions side by side, and x = x + mlp(normalised x). In a GPT,
     tables turn words and positions into vectors, a stack of blocks follows, and a
     linear layer gives each possible next word a score.
     """
