@@ -1608,10 +1608,10 @@ def _attention():
     True
 
     The product of a query and a key is large where they point the same way; dividing by
-    the root keeps their spread near 1. A GPT block computes x = x + attention(normalised
-    x), with several attentions side by side, and x = x + mlp(normalised x). In a GPT,
-    tables turn words and positions into vectors, a stack of blocks follows, and a
-    linear layer gives each possible next word a score.
+    the root keeps their spread near 1. A GPT block adds attention(normalised x) to x,
+    with several attentions side by side, and then mlp(normalised x). In a GPT, tables
+    turn words and positions into vectors, a stack of blocks follows, and a linear layer
+    gives each possible next word a score.
     """
 
 
