@@ -111,9 +111,8 @@ __all__ = ["Tensor", "no_grad", "stack", "concatenate", "where", "cross_entropy"
 # the gradient, by the Jacobian. It never builds the Jacobian, because the product has a
 # short formula for every operation in this file. Results and the inputs that they
 # remember form a graph. A tensor without inputs, such as one that you make, is a leaf.
-_recording = contextvars.ContextVar("recording", default=True)  # one for each thread
+_recording = contextvars.ContextVar("recording", default=True)  # for each thread
 _creation_numbers = itertools.count()
-_adding = threading.RLock()  # threads that share a leaf add to its grad in turn
 
 
 @contextlib.contextmanager
@@ -1762,6 +1761,9 @@ def _first_gradient(tensor, gradient):
     g = np.array(_float_array(gradient), dtype=tensor.dtype)
     _require(g.shape == tensor.shape, f"gradient {g.shape} for a tensor {tensor.shape}")
     return g
+
+
+_adding = threading.RLock()  # threads that share a leaf add to its grad in turn
 
 
 def _store(gradients):
