@@ -275,6 +275,18 @@ class Tensor:
                     sums.add(tensor)
         return gradients
 
+    @staticmethod
+    def _store(gradients):
+        """Add the gradient of every leaf to its `grad`; set the grad of the others."""
+        for tensor, g in gradients.items():
+            if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
+                gradients[tensor] = g = g.copy()
+                old = _checked_grad(tensor)
+                if old is not None:
+                    g += old
+        for tensor, g in gradients.items():  # only now: an error changes nothing
+            tensor.grad = g
+
     def backward(self, gradient=None) -> None:
         """Differentiate this tensor with respect to every tensor it was computed from.
 
@@ -303,8 +315,8 @@ class Tensor:
         RuntimeError. An error leaves every grad as it was.
         """
         gradients = self._gradients(_first_gradient(self, gradient))
-        with _adding:
-            _store(gradients)
+        with _adding:  # one thread at a time
+            Tensor._store(gradients)
 
     # ==== 3  The bare training loop ===================================================
     # We can already train. Here is the line w * x + b again, with all points at once.
@@ -1764,17 +1776,6 @@ def _first_gradient(tensor, gradient):
 
 
 _adding = threading.RLock()  # threads that share a leaf add to its grad in turn
-
-
-def _store(gradients):
-    for tensor, g in gradients.items():
-        if tensor.is_leaf:  # a leaf gets its own copy, because g may be shared
-            gradients[tensor] = g = g.copy()
-            old = _checked_grad(tensor)
-            if old is not None:
-                g += old
-    for tensor, g in gradients.items():  # only now, so that an error changes nothing
-        tensor.grad = g
 
 
 def _checked_grad(t) -> Any:
