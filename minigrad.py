@@ -473,9 +473,9 @@ class Tensor:
             return (self @ _as_tensor(other, a.dtype)[:, np.newaxis])[..., 0]
         if a.ndim == 1 and b.shape[-2:-1] == a.shape:  # or as one row
             return (self[np.newaxis] @ other)[..., 0, :]
-        if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b) > 0:
+        if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b):
             # One large product is fastest, so treat the leading axes as rows.
-            rows = self.reshape(-1, len(b)) @ other
+            rows = self.reshape(math.prod(a.shape[:-1]), len(b)) @ other
             return rows.reshape(*a.shape[:-1], b.shape[1])
         # mT swaps the last two axes; T would reverse all, which is wrong in a batch.
         pairs = (self, lambda g: g @ b.mT), (other, lambda g: a.mT @ g)
