@@ -111,7 +111,7 @@ __all__ = ["Tensor", "no_grad", "stack", "concatenate", "where", "cross_entropy"
 # the gradient, by the Jacobian. It never builds the Jacobian, because the product has a
 # short formula for every operation in this file. Results and the inputs that they
 # remember form a graph. A tensor without inputs, such as one that you make, is a leaf.
-_recording = contextvars.ContextVar("recording", default=True)  # for each thread
+_recording = contextvars.ContextVar("recording", default=True)  # one for each thread
 _creation_numbers = itertools.count()
 
 
@@ -275,6 +275,8 @@ class Tensor:
                     sums.add(tensor)
         return gradients
 
+    _adding = threading.RLock()  # threads that share a leaf add to its grad in turn
+
     @staticmethod
     def _store(gradients):
         """Add the gradient of every leaf to its `grad`; set the grad of the others."""
@@ -315,7 +317,7 @@ class Tensor:
         RuntimeError. An error leaves every grad as it was.
         """
         gradients = self._gradients(_first_gradient(self, gradient))
-        with _adding:  # one thread at a time
+        with Tensor._adding:
             Tensor._store(gradients)
 
     # ==== 3  The bare training loop ===================================================
@@ -1775,9 +1777,6 @@ def _first_gradient(tensor, gradient):
     return g
 
 
-_adding = threading.RLock()  # threads that share a leaf add to its grad in turn
-
-
 def _checked_grad(t) -> Any:
     """t.grad as an array that fits t, or None. A user may have assigned anything."""
     grad, data = t.grad, t.data
@@ -1800,11 +1799,18 @@ def _refuse_lost_update(t, sign, other):
         raise TypeError(f"t {sign} array would leave t as it was: {ways}")
 
 
+# Names from PyTorch, and what stands for them here.
+_OWN_NAMES = {"view": "reshape", "permute": "transpose", "numpy": "data"}
+_OWN_NAMES |= {"cat": "concatenate", "tensor": "Tensor", "Linear": "Layer"}
+_OWN_NAMES |= {"unsqueeze": "t[:, None]", "clamp": "where", "argmax": "data.argmax"}
+
+
 def _refuse_numpy(function):
     name = function.__name__
     own = "t's operators and methods, minigrad.where (maximum, clip) or Tensor.from_op"
-    if hasattr(Tensor, name) or name in __all__:
-        own = f"t.{name}" if hasattr(Tensor, name) else f"minigrad.{name}"
+    method = hasattr(Tensor, name) and name not in _OWN_NAMES
+    if method or name in __all__:
+        own = f"t.{name}" if method else f"minigrad.{name}"
     hint = f"its result would have no gradient: use {own}, or t.data"
     raise TypeError(f"np.{name} takes no Tensor t, because {hint}")
 
@@ -1873,7 +1879,8 @@ def _state_arrays(owner):
     """{name: array} of all that is saved: the arrays themselves, not copies."""
     arrays = {}
     for name, member in Module._members(owner):
-        taken = name in (*arrays, "file", "allow_pickle") or name.endswith(".npy")
+        taken = name in arrays or name in ("file", "allow_pickle")
+        taken = taken or name.endswith(".npy")  # np.load drops this ending
         _require(not taken, f"np.savez cannot save a member with the name {name}")
         if not isinstance(member, Module):
             arrays[name] = array = member.data if isinstance(member, Tensor) else member
@@ -1937,11 +1944,6 @@ def to_dot(tensor, names=None):
 
 
 # ---- Names from PyTorch --------------------------------------------------------------
-_OWN_NAMES = {"view": "reshape", "permute": "transpose", "numpy": "data"}
-_OWN_NAMES |= {"cat": "concatenate", "tensor": "Tensor", "Linear": "Layer"}
-_OWN_NAMES |= {"unsqueeze": "t[:, None]", "clamp": "where", "argmax": "data.argmax"}
-
-
 def _missing(name, tensor=None):
     hint = f": here it is {_OWN_NAMES[name]}" if name in _OWN_NAMES else ""
     raise AttributeError(f"no attribute {name!r}{hint}")
@@ -1956,12 +1958,18 @@ for _name in "view", "permute", "numpy", "unsqueeze", "clamp", "argmax":
 
 # For type checkers: rules name their buffers, which Optimizer.update calls *buffers.
 # pyright: reportIncompatibleMethodOverride=false
+
+
 # ---- On import -----------------------------------------------------------------------
 if int(np.__version__.split(".")[0]) < 2:  # NumPy 1 has other rules for dtypes
     raise ImportError(f"minigrad needs NumPy 2.0 or newer, found {np.__version__}")
 if hasattr(os, "register_at_fork"):  # or a child might wait for another thread's lock
-    release = {"after_in_parent": _adding.release, "after_in_child": _adding.release}
-    os.register_at_fork(before=_adding.acquire, **release)
+    _lock = Tensor._adding
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_lock.release,
+    )
 # Training asks for the same large arrays in every step. On Linux, glibc returns freed
 # blocks above 128 kB to the system, and using them again costs a page fault per 4 kB.
 # Freeing a larger block once raises this limit to its size, up to 32 MB (mallopt(3)).

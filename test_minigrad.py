@@ -916,6 +916,7 @@ class TestNumPyProtocols(Test):
             (lambda: np.stack([x, t]), "np.stack .* minigrad.stack, or t.data"),
             (lambda: np.where(x > 0, t, 0), "np.where .* minigrad.where, or t.data"),
             (lambda: np.dot(t, x), f"np.dot {own}"),
+            (lambda: np.argmax(t), f"np.argmax {own}"),
             (lambda: np.maximum(x, t), f"np.maximum {own}"),
             (lambda: np.linalg.norm(t), f"np.norm {own}"),
             (lambda: np.add(x, t, out=into), f"np.add {own}"),
