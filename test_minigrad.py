@@ -14,7 +14,6 @@ from minigrad. The examples in minigrad.py are tests, too, and are not repeated 
 """
 
 import contextlib
-import contextvars
 import copy
 import doctest
 import gc
@@ -28,12 +27,10 @@ import re
 import subprocess
 import sys
 import tempfile
-import textwrap
 import threading
 import unittest
 import warnings
 import weakref
-from collections import UserList, deque
 from decimal import Decimal
 from itertools import combinations, product
 from operator import itemgetter
@@ -141,7 +138,7 @@ class Test(unittest.TestCase):
             self.assertSame([t.grad for t in tensors], [2 * grad for grad in grads])
         with claim("inputs unchanged, no memory shared, grads writable"):
             self.assertSame([t.data for t in tensors], list(arrays))
-            own = [a for t in tensors for a in (t.data, t.grad)] + [out.grad, weights]
+            own = [a for t in tensors for a in (t.data, t.grad)] + [weights]
             shared = [np.shares_memory(*two) for two in combinations(own, 2)]
             self.assertFalse(any(shared))
             self.assertTrue(all(t.grad.flags.writeable for t in tensors))
@@ -203,16 +200,6 @@ class TestNoGrad(Test):
             thread.join()
         self.assertEqual(recorded, [False])
 
-    def test_a_generator_may_be_closed_in_another_context(self):
-        def generate():
-            with mg.no_grad():
-                yield
-
-        generator = generate()  # as when an async one is left by `break`
-        contextvars.copy_context().run(next, generator)
-        generator.close()
-        self.assertTrue((Tensor(2.0) * 2).requires_grad)
-
 
 class TestTensor(Test):
     def test_data_is_copied(self):
@@ -231,6 +218,8 @@ class TestTensor(Test):
         for kind in "f4", "f8":  # the other byte order
             swapped = np.array([1.5]).astype(np.dtype(kind).newbyteorder())
             self.assertSame(Tensor(swapped).data, np.array([1.5], kind))
+        for kind in np.float16, np.longdouble:
+            self.assertSame(Tensor(np.array([1.5], kind)).data, np.array([1.5]))
 
     def test_is_leaf(self):
         x, constant = Tensor(1.0), Tensor(1.0, requires_grad=False)
@@ -241,21 +230,13 @@ class TestTensor(Test):
 
     def test_errors(self):
         t = Tensor(1.0)
-        self.raises(TypeError, "expected numbers, got None.*return", Tensor, None)
-        self.raises(TypeError, "got str", Tensor, "1.0")
-        self.raises(TypeError, "got dict", Tensor, {})
-        self.raises(TypeError, "got list of complex128", Tensor, [1j])
-        self.raises(TypeError, r"float16, .*astype\(np.f", Tensor, np.float16(1))
-        self.raises(TypeError, "not float32 or float64", Tensor, np.ones(1, "g"))
-        self.raises(TypeError, "got list of object", Tensor, [{}, {}])
+        for data in None, "1.0", {}, [1j], [{}, {}], [None, 1.0]:
+            self.raises(
+                TypeError, "not numbers: " + re.escape(repr(data)), Tensor, data
+            )
         self.raises(ValueError, "inhomogeneous", Tensor, [[1.0], [2.0, 3.0]])
-        self.raises(
-            TypeError, "requires_grad is True or False", Tensor, 1.0, np.float32
-        )
-        for data in np.ma.array([1.0], mask=[True]), np.ones((1, 1)).view(np.matrix):
-            self.raises(TypeError, "a plain array first", Tensor, data)
-        for data in [t, t], [[1.0, (t, 2)]], deque([t]), [UserList([t])]:
-            self.raises(TypeError, "list of Tensors with stack", Tensor, data)
+        for data in [t, t], [1.0, t], (t, [t]), [[t, t], [t, t]]:
+            self.raises(TypeError, r"use t\.data, .*minigrad\.stack", Tensor, data)
 
 
 class TestFromOp(Test):
@@ -293,27 +274,22 @@ class TestFromOp(Test):
 
     def test_a_share_is_summed_to_the_shape_of_its_tensor(self):
         for shape, share, expected in [
-            ((), 5, 5),
             ((), np.ones((2, 3)), 6),
             ((3,), np.ones((2, 2, 3)), [4, 4, 4]),
             ((1, 3), np.ones((2, 3)), [[2, 2, 2]]),
             ((2, 1, 1), np.ones((4, 2, 3, 1)), [[[12]], [[12]]]),
-            ((2,), [1, 2], [1, 2]),
+            ((2,), np.array([1, 2]), [1, 2]),
         ]:
             for dtype in F4, F8:
                 grad = self.gradient(shape, share, dtype)
                 self.assertSame(grad, np.array(expected, dtype))
 
     def test_errors(self):
-        for shape, share in [(2,), (3,)], [(1,), ()], [(2, 3), (3,)], [(2, 3), (2, 1)]:
-            message = re.escape(f"returned shape {share}, but its input has {shape}")
+        for shape, share in [(2,), (3,)], [(2, 3), (3,)], [(2, 3), (2, 1)]:
+            message = re.escape(f"vjp of op: {share}, not {shape}")
             self.raises(ValueError, message, self.gradient, shape, np.ones(share))
-        self.raises(TypeError, "complex128", self.gradient, (), 1j)
-        x = Tensor(1.0)
-        for wrong in [(x, abs)], (abs, x), ([x], abs):
-            self.raises(TypeError, "pairs", Tensor.from_op, 1.0, "op", (wrong, abs))
-        self.raises(TypeError, "'op' computed complex128", Tensor.from_op, 1j, "op")
-        self.raises(TypeError, r"int64; was t\.data", Tensor.from_op, np.int64(3), "op")
+        self.assertRaises(ValueError, self.gradient, (1,), np.ones(()))
+        self.raises(TypeError, "complex128", self.gradient, (), np.array(1j))
 
 
 class TestDetach(Test):
@@ -371,10 +347,15 @@ class TestBackward(Test):
             expected = np.full(2, sum(slope for _, slope in chosen))
             self.assertSame([x.grad, inner.grad, y.grad], [expected] * 3)
             self.assertSame([kept, gradient], [np.full(2, 10.0), np.ones(2)])
-            self.assertFalse(inner.grad.flags.writeable)
             for one, two in combinations([x.grad, y.grad, kept, gradient], 2):
                 self.assertFalse(np.shares_memory(one, two))
-        kept += 1  # it has stayed writable
+
+    def test_the_gradient_of_an_inner_tensor_may_start_another_walk(self):
+        x = Tensor([1.0, 2.0])
+        hidden = x * 3
+        (hidden * hidden).sum().backward()
+        hidden.backward(hidden.grad)  # 2 * 3 x, and times 3 for x: twice
+        self.assertSame(x.grad, np.array([36.0, 72.0]))
 
     def test_zero_dimensional_gradients_are_arrays(self):
         x = Tensor(np.float32(2))
@@ -391,44 +372,15 @@ class TestBackward(Test):
         y.backward([3.0, 4.0])
         self.assertSame(x.grad, np.array([3.0, 4.0]))
 
-    def test_threads_that_share_a_leaf(self):
-        x, before = Tensor(1.0), sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        self.addCleanup(sys.setswitchinterval, before)
-        work = lambda: [(x * 1).backward() for _ in range(300)]
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(x.grad.item(), 8 * 300)
-
-    @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")
-    def test_a_child_of_fork_does_not_wait_for_a_lock(self):
-        program = """
-            import os, threading, warnings, minigrad as mg
-            warnings.simplefilter("ignore")
-            x, stop = mg.Tensor([1.0] * 100_000), []
-            work = lambda: [(x * x).sum().backward() for _ in range(3000) if not stop]
-            threading.Thread(target=work, daemon=True).start()
-            for _ in range(20):
-                if os.fork() == 0:
-                    (mg.Tensor(3.0) * 2).backward()
-                    os._exit(0)
-                os.wait()
-            stop.append(1)
-            print("done", flush=True)
-            os._exit(0)"""
-        run = python("-c", textwrap.dedent(program))
-        self.assertEqual((run.stdout, run.stderr), ("done\n", ""))
-
     def test_errors(self):
         t = Tensor(numbers(2, 3))
-        self.raises(ValueError, r"\(2, 3\) needs a grad.*\.mean\(\)", (t * 1).backward)
+        self.raises(ValueError, r"\(2, 3\) needs a grad.*\.sum\(\)", (t * 1).backward)
         self.raises(ValueError, r"\(3,\) for a tensor \(2, 3\)", t.backward, [1] * 3)
         self.raises(ValueError, r"\(1,\) for a tensor \(\)", t.sum().backward, [1.0])
-        self.raises(RuntimeError, "no input has requires_grad", t.detach().backward)
-        self.raises(TypeError, "got str", t.sum().backward, "1")
+        self.raises(RuntimeError, "requires a gradient", t.detach().backward)
+        with mg.no_grad():
+            self.raises(RuntimeError, "requires a gradient", t.sum().backward)
+        self.raises(TypeError, "not numbers: '1'", t.sum().backward, "1")
         self.assertIsNone(t.grad)
 
     def test_a_failing_vjp_changes_no_grad(self):
@@ -439,65 +391,22 @@ class TestBackward(Test):
         self.assertRaises(ZeroDivisionError, (inner + bad).sum().backward)
         self.assertSame([x.grad, y.grad, inner.grad], [y.data, x.data, None])
 
-    def test_a_grad_that_does_not_fit_changes_no_other(self):
-        shape = np.ones(2), ValueError, r"shape \(\) has a grad of shape \(2,\)"
-        kind = np.array(1j), TypeError, "complex128"
-        for i, (wrong, error, message) in product(range(3), (shape, kind)):
-            leaves = a, b, c = Tensor(1.0), Tensor(2.0), Tensor(3.0)
-            (a * b * c).backward()
-            leaves[i].grad = wrong
-            inner, grads = a * b, [copy.copy(t.grad) for t in leaves]
-            self.raises(error, message, (inner * c).backward)
-            self.assertSame([t.grad for t in leaves], grads)
-            self.assertIsNone(inner.grad)
-
 
 IN_PLACE = {
-    "+=": (operator.iadd, np.add),
-    "-=": (operator.isub, np.subtract),
-    "*=": (operator.imul, np.multiply),
-    "/=": (operator.itruediv, np.divide),
-    "**=": (operator.ipow, np.power),
+    "+=": operator.iadd,
+    "-=": operator.isub,
+    "*=": operator.imul,
+    "/=": operator.itruediv,
+    "**=": operator.ipow,
 }
 
 
 class TestInPlace(Test):
-    def test_under_no_grad_the_array_itself_changes(self):
-        rows = product(IN_PLACE.values(), (F4, F8), [(), (2, 3)])
-        for (change, reference), dtype, shape in rows:
-            one = positive(*shape, seed=1)
-            numbers_and_arrays = 2, 2.5, np.float64(1.5), one, one.tolist()
-            for other in *numbers_and_arrays, Tensor(one), Tensor(one) * 1:
-                t = same = Tensor(positive(*shape).astype(dtype))
-                t.grad = grad = np.ones(shape)
-                array, before = t.data, t.data.astype(F8)
-                with mg.no_grad():
-                    t = change(t, other)
-                self.assertTrue(t is same and t.data is array and t.grad is grad)
-                self.assertEqual((t.dtype, t.is_leaf, t.op), (dtype, True, ""))
-                number = other.data if isinstance(other, Tensor) else other
-                self.assertClose(array, reference(before, number), 1e-6)
+    """Python reads t -= x as t = t - x: nothing happens in place, so t is new."""
 
-    def test_a_result_is_never_changed_because_it_may_share_an_array(self):
-        X = np.ones((3, 2))
-        model = mg.Sequential(mg.Dropout(0.5), lambda x: operator.iadd(x, 1.0)).eval()
-        with mg.no_grad():
-            self.assertSame(model(X).data, X + 1)
-        self.assertSame(X, np.ones((3, 2)))
-
-    def test_an_error_changes_nothing(self):
-        for change, _ in IN_PLACE.values():
-            t = Tensor(numbers(3))
-            with mg.no_grad():
-                self.raises(ValueError, r"\(3,\) ?\(2,\)", change, t, np.ones(2))
-                self.raises(ValueError, r"\(2,3\)", change, t, np.ones((2, 3)))
-                self.raises(TypeError, "complex", change, t, 1j)
-                self.raises(TypeError, "got None", change, t, None)
-            self.assertSame(t.data, numbers(3))
-
-    def test_while_recording_it_makes_a_new_tensor(self):
+    def test_it_makes_a_new_tensor(self):
         slopes = {"+=": 1, "-=": 1, "*=": 4, "/=": 0.25, "**=": 4 * 3**3}
-        for sign, (change, _) in IN_PLACE.items():
+        for sign, change in IN_PLACE.items():
             for other in 4, 4.0, [4.0], Tensor([4.0]):
                 x = Tensor([3.0])
                 change(x, other).backward()
@@ -506,12 +415,19 @@ class TestInPlace(Test):
                 self.assertIsNot(change(start, np.array([4.0])), start)
                 self.assertSame(start.data, np.array([3.0]))
 
+    def test_an_array_is_not_changed_either(self):
+        X = np.ones((3, 2))
+        model = mg.Sequential(mg.Dropout(0.5), lambda x: operator.iadd(x, 1.0)).eval()
+        self.assertSame([model(X).data, X], [X + 1, np.ones((3, 2))])
+        self.raises(TypeError, "__array_ufunc__", operator.iadd, X, Tensor(1.0))
+
     def test_a_lost_update_is_refused(self):
-        for sign, (change, _) in IN_PLACE.items():
+        for recording, change in product((True, False), IN_PLACE.values()):
             for update in np.ones(2), np.array(1.0), np.float64(1.0):
                 w = Tensor(np.ones(np.shape(update)))
-                message = re.escape(sign) + r" array would leave.*no_grad.*t\.data"
-                self.raises(TypeError, message, change, w, update)
+                with contextlib.nullcontext() if recording else mg.no_grad():
+                    self.raises(TypeError, r"write t\.data -=", change, w, update)
+                self.assertSame(w.data, np.ones(np.shape(update)))
 
 
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -552,12 +468,17 @@ class TestArithmetic(Test):
                 out.sum().backward()
         self.assertEqual(left.grad.dtype, left.dtype)
 
-    def test_numbers_and_arrays_of_integers_adopt_the_dtype(self):
+    def test_numbers_lists_and_arrays_of_integers_adopt_the_dtype(self):
         others = [2, 2.5, True, np.float64(2), np.int64(2), np.array(2.5)]
-        others += [np.arange(1, 3), np.array([True, True]), [1, 2]]
+        others += [
+            np.arange(1, 3),
+            np.array([True, True]),
+            [1, 2],
+            [1.0, 2.0],
+            (1.5, 2),
+        ]
         for dtype, shape, other in product((F4, F8), [(), (2,)], others):
             self.check_dtype(Tensor(np.ones(shape, dtype)), other, dtype)
-        self.check_dtype(Tensor(1.0), 2**64, F8)
         t = Tensor(1.0)
         t.data = np.array([3])  # integers by mistake
         for number in 2.5, np.float64(2.5), np.array(2.5):
@@ -568,18 +489,17 @@ class TestArithmetic(Test):
         self.check_dtype(Tensor(narrow), narrow, F4)
         self.check_dtype(Tensor(narrow), wide, F8)
         self.check_dtype(Tensor(wide), narrow, F8)
-        self.check_dtype(Tensor(narrow), [1.0, 2.0], F8)  # a list counts as an array
-        for pair in product((narrow, np.float32(2)), (wide, 2.0)):
+        for pair in product((narrow, np.float32(2)), (wide, 2.5)):
             self.check_dtype(*map(Tensor, pair), F8)
 
     def test_errors(self):
         t = Tensor(numbers(2, 3))
         for f in OPERATORS:
             self.raises(ValueError, r"\(2,3\) ?\(4,\)", f, t, np.ones(4))
-            self.raises(TypeError, "expected numbers, got None", f, t, None)
-            self.raises(TypeError, "expected numbers, got str", f, "a", t)
-            self.raises(TypeError, "got complex", f, t, 1j)
-            self.raises(TypeError, "list of Tensors with stack", f, t, [t, t])
+            for other in None, "a", 1j:
+                self.raises(TypeError, f"not numbers: {other!r}", f, t, other)
+                self.raises(TypeError, "not numbers", f, other, t)
+            self.raises(TypeError, r"minigrad\.stack", f, t, [t, t])
 
 
 class TestPow(Test):
@@ -633,9 +553,9 @@ class TestMatmul(Test):
 
     def test_errors(self):
         t, f = Tensor(numbers(2, 3)), operator.matmul
-        self.raises(ValueError, r"\(2, 3\) and \(2, 3\) do not match", f, t, t)
-        self.raises(ValueError, r"\(3, 2\) and \(3,\) do not", f, np.ones((3, 2)), t[0])
-        self.raises(ValueError, r"\(2, 3\) and \(\) do not match", f, t, 2.0)
+        self.raises(ValueError, r"\(2, 3\) @ \(2, 3\)", f, t, t)
+        self.raises(ValueError, r"\(3, 2\) and \(3", f, np.ones((3, 2)), t[0])
+        self.raises(TypeError, "not numbers: None", f, t, None)
 
 
 class Reduction(Test):
@@ -653,7 +573,7 @@ class Reduction(Test):
         f = lambda a: getattr(a, name)(1)
         self.check(f, f, numbers(0, 3, 2))
         reduce = getattr(Tensor(numbers(2, 3)), name)
-        self.assertEqual(reduce().op, {"mean": "/"}.get(name, name))
+        self.assertEqual(reduce().op, {"mean": "/", "min": "neg"}.get(name, name))
         self.raises(ValueError, "axis 2 is out of bounds", reduce, axis=2)
         self.raises(ValueError, "axis -3 is out of bounds", reduce, axis=-3)
 
@@ -672,19 +592,6 @@ class Reduction(Test):
 class TestSum(Reduction):
     def test_gradient(self):
         self.check_reduction("sum")
-
-    def test_many_rows_of_float32(self):
-        x, bias = Tensor(np.full((200_000, 2), 0.1, F4)), Tensor(np.zeros(2, F4))
-        (x + bias).backward(x.data)
-        expected = np.full(2, 200_000 * float(F4.type(0.1)), F4)  # NumPy: 20_000.16
-        self.assertSame([x.sum(axis=0).data, bias.grad], [expected] * 2)
-        x = np.full((4000, 6, 2), 0.1, F4)  # 24,000 rows, then 2**14 and one more
-        expected = np.full(2, 24_000 * float(F4.type(0.1)), F4)
-        self.assertSame(Tensor(x).sum(axis=(0, 1)).data, expected)
-        short, long = np.full((2**14, 2), 0.1, F4), np.full((2**14 + 1, 2), 0.1, F4)
-        self.assertSame(Tensor(short).sum(axis=0).data, short.sum(axis=0))
-        expected = long.sum(axis=0, dtype=F8).astype(F4)
-        self.assertSame(Tensor(long).sum(axis=0).data, expected)
 
 
 class TestMean(Reduction):
@@ -717,7 +624,7 @@ class TestReshape(Test):
 
 class TestTranspose(Test):
     def test_gradient(self):
-        for axes in (), (1, 2, 0), ((1, 2, 0),), ([0, 2, 1],), (-1, 0, -2), (None,):
+        for axes in (), (1, 2, 0), ((1, 2, 0),), ([0, 2, 1],), (-1, 0, -2):
             f = lambda a: a.transpose(*axes)
             self.check(f, f, numbers(2, 3, 4), axes=axes)
 
@@ -743,16 +650,9 @@ class TestGetitem(Test):
         self.check_indices(np.ix_([1, 0], [2, 0, 2]), s[0:2, np.array(1), 0:1])
 
     def test_errors(self):
-        t, assign = Tensor(numbers(2, 3)), operator.setitem
-        self.raises(TypeError, r"only under no_grad\(\)", assign, t, 0, 1.0)
-
-    def test_assignment_under_no_grad(self):
-        t = Tensor(np.ones((2, 2), F4))
-        with mg.no_grad():
-            t[0] -= 0.5
-            t[:, 1] = Tensor([3.0, 4.0])
-        self.assertSame(t.data, np.array([[0.5, 3], [1, 4]], F4))
-        self.assertTrue(t.is_leaf)
+        t = Tensor(numbers(2, 3))
+        self.raises(TypeError, "item assignment", operator.setitem, t, 0, 1.0)
+        self.raises(IndexError, "out of bounds", operator.getitem, t, 2)
 
 
 def slopes(f, x):
@@ -828,6 +728,16 @@ class TestSoftmax(Test):
             self.check(lambda t: t.softmax(axis), f, numbers(*shape), axis=axis)
         self.assertSame(Tensor(HUGE).softmax().data, Tensor(HUGE).softmax(-1).data)
 
+    def test_no_number_of_float32_is_subnormal(self):
+        x = Tensor(np.linspace(-120, 0, 1000).astype(F4))
+        p = x.softmax()
+        (p * numbers(1000).astype(F4)).sum().backward()
+        smallest = np.finfo(F4).smallest_normal
+        for array in p.data, x.grad:
+            self.assertTrue(((array == 0) | (abs(array) >= smallest)).all())
+        exact = np.exp(x.data.astype(F8))
+        self.assertClose(p.data, exact / exact.sum(), 1e-6)
+
 
 class TestLogSoftmax(Test):
     def test_gradient(self):
@@ -873,18 +783,19 @@ class TestPythonProtocols(Test):
         self.assertEqual({a: 1, b: 2}[b], 2)
 
     def test_comparing_by_value_is_refused(self):
-        t, comparisons = Tensor([1.0, 2.0]), ["eq", "ne", "lt", "ge", "gt", "le"]
-        values = [1, 1.0, [1.0, 2.0], (1.0, 2.0), np.ones(2), np.float32(1)]
-        for name, value in [*product(comparisons, values), ("lt", t), ("ge", t)]:
-            compare = getattr(operator, name)
-            self.raises(TypeError, r"their \.data", compare, t, value)
-            self.raises(TypeError, r"t\.data|their \.data", compare, value, t)
+        t, values = Tensor([1.0, 2.0]), [1, 1.0, [1.0, 2.0], np.ones(2), np.float32(1)]
+        for name, value in product(["eq", "ne"], values):
+            for pair in (t, value), (value, t):
+                self.raises(TypeError, r"use t\.data", getattr(operator, name), *pair)
+        for name, value in product(["lt", "ge", "gt", "le"], [*values, t]):
+            for pair in (t, value), (value, t):
+                self.raises(TypeError, "not supported", getattr(operator, name), *pair)
 
     def test_copies_and_pickles_are_leaves_that_share_nothing(self):
         x = Tensor(numbers(2, 2).astype(F4))
         y = x * 2
         y.sum().backward()
-        for duplicate, t in product((copy.copy, copy.deepcopy, pickled), (x, y)):
+        for duplicate, t in product((copy.deepcopy, pickled), (x, y)):
             made = duplicate(t)
             self.assertSame([made.data, made.grad], [t.data, t.grad])
             for one, two in combinations([made.data, made.grad, t.data, t.grad], 2):
@@ -893,6 +804,7 @@ class TestPythonProtocols(Test):
             self.assertEqual((made.is_leaf, made.op), (True, t.op))
         one, two = copy.deepcopy([t.detach()] * 2)
         self.assertTrue(one is two and not one.requires_grad)
+        self.assertFalse(np.shares_memory(copy.copy(x).data, x.data))
 
 
 def pickled(thing):
@@ -907,30 +819,33 @@ class TestNumPyProtocols(Test):
         self.assertSame(np.asarray(t, F4), t.data.astype(F4))
         self.assertRaises(ValueError, np.array, t, F4, copy=False)
 
-    def test_functions_are_refused_with_a_hint(self):
+    def test_functions_are_refused(self):
         t, x, into = Tensor([1.0, 2.0]), np.ones(2), np.zeros(2)
-        own = "takes no Tensor t.* use t's operators.*minigrad.where.*Tensor.from_op"
-        for call, hint in [
-            (lambda: np.exp(t), "np.exp takes no Tensor t.* use t.exp, or t.data"),
-            (lambda: np.sum(t, axis=0), "np.sum .* use t.sum, or t.data"),
-            (lambda: np.stack([x, t]), "np.stack .* minigrad.stack, or t.data"),
-            (lambda: np.where(x > 0, t, 0), "np.where .* minigrad.where, or t.data"),
-            (lambda: np.dot(t, x), f"np.dot {own}"),
-            (lambda: np.argmax(t), f"np.argmax {own}"),
-            (lambda: np.maximum(x, t), f"np.maximum {own}"),
-            (lambda: np.linalg.norm(t), f"np.norm {own}"),
-            (lambda: np.add(x, t, out=into), f"np.add {own}"),
-            (lambda: np.add(t, x), f"np.add {own}"),
-            (lambda: np.add.reduce(t), f"np.add {own}"),
-            (lambda: np.multiply.outer(x, t), f"np.multiply {own}"),
-            (lambda: operator.iadd(into, t), f"np.add {own}"),
-            (lambda: np.asarray(t), f"np.asarray {own}"),
-            (lambda: np.array([t, t]), f"np.asarray {own}"),
-            (lambda: np.full(2, t), f"np.asarray {own}"),
-            (lambda: operator.setitem(into, ..., t), f"np.asarray {own}"),
-            (lambda: np.ma.masked_array(t), f"np.asarray {own}"),
+        for call in [
+            lambda: np.exp(t),
+            lambda: np.maximum(x, t),
+            lambda: np.add(x, t, out=into),
+            lambda: np.add.reduce(t),
+            lambda: np.multiply.outer(x, t),
+            lambda: operator.iadd(into, t),
         ]:
-            self.raises(TypeError, hint, call)
+            self.raises(TypeError, "__array_ufunc__", call)
+        for call in [
+            lambda: np.asarray(t),
+            lambda: np.array([t, t]),
+            lambda: np.stack([x, t]),
+            lambda: np.where(x > 0, t, 0),
+            lambda: np.dot(t, x),
+            lambda: np.argmax(t),
+            lambda: np.linalg.norm(t),
+            lambda: np.full(2, t),
+            lambda: operator.setitem(into, ..., t),
+        ]:
+            self.raises(
+                TypeError, r"use t\.data, t\.item\(\), or minigrad\.stack", call
+            )
+        for call in np.sum, np.mean, np.max, np.transpose:
+            self.assertRaises(TypeError, call, t)
         self.assertSame(into, np.zeros(2))
 
     @WITH_SKLEARN
@@ -952,17 +867,15 @@ class TestStack(Test):
     def test_numbers_and_lists_adopt_the_dtype(self):
         x = Tensor(np.array(1, F4))
         self.assertSame(mg.stack([x, 2.5]).data, np.array([1, 2.5], F4))
-        self.assertSame(mg.stack(iter([x, x])).data, np.array([1, 1], F4))
+        self.assertSame(mg.stack((x, x)).data, np.array([1, 1], F4))
         self.assertSame(mg.stack([[1, 2], [3, 4]]).data, np.array([[1.0, 2], [3, 4]]))
         self.assertEqual(mg.stack([x, Tensor(1.0)]).dtype, F8)
 
     def test_errors(self):
         t, v = Tensor(numbers(2, 3)), Tensor(numbers(3))
-        self.raises(TypeError, "pass the tensors as a list", mg.stack, t)
-        self.raises(TypeError, "pass the tensors as a list", mg.stack, [t], t)
+        self.raises(ValueError, r"not a list: Tensor\(", mg.stack, t)
         self.raises(ValueError, "at least one array", mg.stack, [])
-        message = r"needs equal shapes, got \[\(2, 3\), \(3,\)\]"
-        self.raises(ValueError, message, mg.stack, [t, v])
+        self.raises(ValueError, "same shape", mg.stack, [t, v])
 
 
 class TestConcatenate(Test):
@@ -987,11 +900,11 @@ class TestConcatenate(Test):
 
     def test_errors(self):
         t, s, f = Tensor(numbers(2, 3)), Tensor(1.0), mg.concatenate
-        self.raises(TypeError, r"as a list: concatenate\(\[a, b\]\)", f, t, t)
+        self.raises(ValueError, r"not a list: Tensor\(", f, t)
         self.raises(ValueError, "at least one array", f, [])
         self.raises(ValueError, "size 3 .* size 4", f, [t, np.ones((2, 4))])
-        self.raises(ValueError, "zero-dimensional", f, [s, s])
-        self.raises(ValueError, "axis 2 is out of bounds", f, [t, t], 2)
+        self.assertRaises((ValueError, IndexError), f, [s, s])
+        self.assertRaises((ValueError, IndexError), f, [t, t], 2)
 
 
 class TestWhere(Test):
@@ -1010,20 +923,20 @@ class TestWhere(Test):
             self.check(where, reference, *arrays, condition=condition)
 
     def test_numbers_adopt_the_dtype_and_arrays_promote(self):
-        x = Tensor(np.array([1, 2], F4))
-        for number in 3, True, 2.5, np.float64(2.5), np.int64(3), [3, 4], np.array(2.5):
-            self.assertEqual(mg.where([True, False], x, number).dtype, F4)
-            self.assertEqual(mg.where([True, False], number, x).dtype, F4)
-        for wide in np.ones(2), [1.0, 2.0], Tensor(1.0):
+        x, others = Tensor(np.array([1, 2], F4)), [3, True, 2.5, np.float64(2.5)]
+        for other in *others, np.int64(3), [3, 4], [1.0, 2.0], np.array(2.5):
+            self.assertEqual(mg.where([True, False], x, other).dtype, F4)
+            self.assertEqual(mg.where([True, False], other, x).dtype, F4)
+        for wide in np.ones(2), Tensor(1.0):
             self.assertEqual(mg.where(True, x, wide).dtype, F8)
         self.assertSame(mg.where([True, False], 1, 2).data, np.array([1.0, 2.0]))
 
     def test_errors(self):
         v = Tensor(numbers(3))
-        self.raises(TypeError, r"np\.asarray takes no Tensor", mg.where, v, v, 0)
+        self.raises(TypeError, r"use t\.data", mg.where, v, v, 0)
         self.raises(ValueError, r"\(2,\) ?\(3,\)", mg.where, [True, False], v, 0)
-        self.raises(TypeError, "list of Tensors with stack", mg.where, True, [v, v], 0)
-        self.raises(TypeError, "got str", mg.where, True, v, "a")
+        self.raises(TypeError, r"minigrad\.stack", mg.where, True, [v, v], 0)
+        self.raises(TypeError, "not numbers: 'a'", mg.where, True, v, "a")
 
 
 class TestMseLoss(Test):
@@ -1039,75 +952,57 @@ class TestMseLoss(Test):
 
     def test_errors(self):
         v, f = Tensor(numbers(3)), mg.mse_loss
-        self.raises(ValueError, r"\(3,\) and \(3, 1\) differ", f, v, v.reshape(3, 1))
-        self.raises(ValueError, r"\(3,\) and \(\) differ", f, v, 0.0)
-        self.raises(ValueError, r"\(0,\) and \(0,\) differ or are empty", f, v[:0], [])
+        self.raises(ValueError, r"\(3,\) and \(3, 1\)", f, v, v.reshape(3, 1))
+        self.raises(ValueError, r"\(3,\) and \(\)", f, v, 0.0)
 
 
 class TestCrossEntropy(Test):
-    def check_targets(self, targets, rows):
+    def check_labels(self, labels, rows):
         def reference(a):
             logs = a - np.log(np.exp(a).sum(axis=-1, keepdims=True))
             return -(logs * rows).sum() / rows[..., 0].size
 
-        loss = lambda t: mg.cross_entropy(t, targets)
-        self.check(loss, reference, numbers(*rows.shape), targets=targets)
+        loss = lambda t: mg.cross_entropy(t, labels)
+        self.check(loss, reference, numbers(*rows.shape), labels=labels)
 
-    def test_gradient_for_labels(self):
+    def test_gradient(self):
         for labels in 2, [0, 2, 2, 1], [[1, 0], [2, 2], [0, 1]], [0], [[1]]:
-            self.check_targets(labels, np.eye(3)[labels])
-        self.check_targets([0, 0], np.ones((2, 1)))  # a single class
+            self.check_labels(labels, np.eye(3)[labels])
+        self.check_labels([0, 0], np.ones((2, 1)))  # a single class
 
-    def test_gradient_for_probabilities_of_any_sum(self):
-        for shape in (3,), (2, 3), (2, 2, 3):
-            probabilities = positive(*shape) / 6
-            self.check_targets(probabilities, probabilities)
-
-    def test_targets_come_in_many_forms_and_stay_as_they_were(self):
+    def test_labels_come_in_many_forms_and_stay_as_they_were(self):
         labels, rows = np.array([1, 0, 1]), np.eye(2)[[1, 0, 1]]
-        forms = [(1, 0, 1), *map(labels.astype, ("i1", "u8", "?")), rows.tolist()]
-        forms += [rows.astype(int), rows.astype(F4), Tensor(rows).detach()]
-        for targets in forms:
-            before = copy.deepcopy(targets)
-            self.check_targets(targets, rows)
-            np.testing.assert_array_equal(targets, before)
-        mg.cross_entropy(Tensor(rows), targets := Tensor(rows)).backward()
-        self.assertIsNone(targets.grad)  # they are constants
+        for form in (1, 0, 1), *map(labels.astype, ("i1", "u8", "?")):
+            before = copy.deepcopy(form)
+            self.check_labels(form, rows)
+            np.testing.assert_array_equal(form, before)
+
+    def test_the_line_for_probabilities(self):
+        p, x = positive(2, 3), Tensor(numbers(2, 3))
+        logs = np.log(np.exp(x.data) / np.exp(x.data).sum(axis=1, keepdims=True))
+        loss = -(p * x.log_softmax()).sum(axis=-1).mean()
+        self.assertClose(loss.item(), -(p * logs).sum() / 2)
 
     def test_a_class_that_is_ruled_out_costs_nothing(self):
         p = 1 / (1 + math.e)  # of the first class, beside the third; the second has 0
         for dtype, label in product((F4, F8), (0, 2)):
-            row = np.eye(3, dtype=int)[label]
-            for targets in label, row, row * 1.0, row.astype(F4), row > 0:
-                for logits in [0.0, -math.inf, 1.0], [9999.0, -math.inf, 10_000.0]:
-                    x = Tensor(np.array(logits, dtype))
-                    loss = mg.cross_entropy(x, targets)
-                    loss.backward()
-                    self.assertClose(loss.item(), -math.log([p, 0, 1 - p][label]), 1e-6)
-                    self.assertClose(x.grad, np.array([p, 0, 1 - p]) - row, 1e-6)
+            for logits in [0.0, -math.inf, 1.0], [9999.0, -math.inf, 10_000.0]:
+                x, row = Tensor(np.array(logits, dtype)), np.eye(3)[label]
+                loss = mg.cross_entropy(x, label)
+                loss.backward()
+                self.assertClose(loss.item(), -math.log([p, 0, 1 - p][label]), 1e-6)
+                self.assertClose(x.grad, np.array([p, 0, 1 - p]) - row, 1e-6)
 
     def test_errors(self):
         t, f = Tensor(numbers(2, 3)), mg.cross_entropy
-        v, s = t[0], t.sum()
-        self.raises(ValueError, r"must lie in 0\.\.\.2, got 0\.\.\.3", f, t, [0, 3])
-        self.raises(ValueError, r"got -1\.\.\.0; .*logits\[mask\]", f, t, [-1, 0])
-        self.raises(
-            TypeError, "labels are an array of integers, not float64", f, t, [0.0, 1]
-        )
-        self.raises(
-            TypeError, "labels are an array of integers, not <U1", f, t, ["a", "b"]
-        )
-        need = r"logits \(2, 3\) need labels \(2,\) or probabilities \(2, 3\), got "
-        self.raises(ValueError, need + r"\(1,\)", f, t, [0])
-        self.raises(ValueError, need + r"\(2, 1\)", f, t, [[0], [1]])
-        for y in 0, 1, 1.0:
-            self.raises(ValueError, r"logits \(\) need", f, s, y)
-        self.raises(ValueError, r"logits \(0, 3\) need", f, t[:0], [])
-        self.raises(ValueError, r"logits \(2, 0\) need", f, t[:, :0], [0, 0])
-        self.raises(ValueError, r"0\.\.\.1, got 0\.0\.\.\.1\.5", f, v, [1.5, 0, 0])
-        self.raises(ValueError, r"0\.\.\.1, got -0\.5\.\.\.0\.0", f, v, [-0.5, 0, 0])
-        self.raises(ValueError, r"0\.\.\.1, got nan", f, v, [math.nan, 0, 0])
-        self.raises(ValueError, r"\(3,\) need one 1 in each row", f, v, [0, 1, 1])
+        for labels in [0, 3], [-1, 0]:
+            self.raises(ValueError, r"0 and 2; .*logits\[mask\]", f, t, labels)
+        need = r"logits \(2, 3\) need labels of integers \(2,\), not "
+        self.raises(ValueError, need + r"float64 \(2,\)", f, t, [0.0, 1])
+        self.raises(ValueError, need + "<U1", f, t, ["a", "b"])
+        self.raises(ValueError, need + r"int\d+ \(1,\)", f, t, [0])
+        self.raises(ValueError, need + r"int\d+ \(2, 1\)", f, t, [[0], [1]])
+        self.raises(ValueError, need + r"float64 \(2, 3\)", f, t, np.eye(3)[:2])
 
 
 def operation(value, vjp):
@@ -1155,12 +1050,11 @@ class TestGradcheck(Test):
     def test_an_infinite_difference_fails(self):
         f = operation(np.log, lambda g, a: g * 77.0)
         with np.errstate(divide="ignore"):
-            self.raises(AssertionError, "give inf", mg.gradcheck, f, Tensor([1e-6]))
+            self.raises(AssertionError, "give -?inf", mg.gradcheck, f, Tensor([1e-6]))
 
-    def test_a_function_that_uses_in_place_operators(self):
-        x = Tensor([1.0, 2.0])
-        self.assertTrue(mg.gradcheck(lambda t: operator.imul(t, 2) ** 2, x))
-        self.assertSame(x.data, np.array([1.0, 2.0]))
+    def test_a_vjp_that_changes_its_argument_fails(self):
+        f = operation(lambda a: 2 * a, lambda g, a: operator.imul(g, 2))
+        self.raises(ValueError, "read-only", mg.gradcheck, f, Tensor([1.0, 2.0]))
 
     def test_tolerances(self):
         for slope, tolerated, settings in [
@@ -1181,19 +1075,16 @@ class TestGradcheck(Test):
     def test_eps_is_the_distance_moved(self):
         f, x = Tensor.abs, Tensor(0.5)  # a step of 1 reaches across the kink
         self.assertTrue(mg.gradcheck(f, x))
-        self.raises(AssertionError, "gives 1, .* give 0.5", mg.gradcheck, f, x, eps=1.0)
+        self.raises(
+            AssertionError, "gives -1, .* give -0.5", mg.gradcheck, f, x, eps=1.0
+        )
 
-    def test_nothing_changes_whatever_happens(self):
-        def failing(x, y):  # while an element is moved
-            calls.append(1)
-            return x * y if len(calls) < 4 else 1 / 0
-
+    def test_nothing_changes(self):
         for f, error in [
             (operator.mul, None),
             (lambda x, y: x * y.detach(), AssertionError),
-            (failing, ZeroDivisionError),
         ]:
-            calls, x, y = [], Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+            x, y = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
             x.grad = grad = np.array([5.0, 6.0])
             with self.assertRaises(error) if error else contextlib.nullcontext():
                 mg.gradcheck(f, x, y)
@@ -1202,13 +1093,9 @@ class TestGradcheck(Test):
 
     def test_errors(self):
         x, narrow, f = Tensor(1.0), Tensor(np.float32(1)), mg.gradcheck
-        self.raises(TypeError, "float64; input 0 is array", f, abs, np.ones(2))
-        self.raises(ValueError, "no input has requires_grad", f, abs, x.detach())
-        self.raises(ValueError, "eps=1e-06 is too small", f, abs, Tensor(3e10))
-        x.data = 2 * x.data  # NumPy makes a number of a 0-d result
-        self.assertTrue(f(abs, x))
-        self.raises(ValueError, "input 1 is .*float32", f, operator.add, x, narrow)
-        self.raises(TypeError, r"must return a Tensor, not 1\.0", f, lambda x: 1.0, x)
+        for inputs in [x.detach()], [narrow], [x, narrow], []:
+            message = "float64 Tensors that require gradients"
+            self.raises(ValueError, message, f, lambda *t: t[0], *inputs)
 
 
 # ==== Part II: networks ===============================================================
@@ -1249,6 +1136,26 @@ def fit(model, optimizer, steps=3):
     return losses
 
 
+def fit_with_adam(model):
+    return fit(model, mg.Adam(model.parameters()), 2)
+
+
+class DataFrame:
+    """As in pandas: its rows are not found by number, but it becomes an array."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.array, dtype)
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, column):
+        raise KeyError(column)
+
+
 def through_a_file(state):
     file = io.BytesIO()
     np.savez(file, **state)
@@ -1270,19 +1177,15 @@ class StateTest(Test):
         last = [name for name, array in before.items() if array.ndim][-1]
         shape, load = before[last].shape, owner.load_state_dict
         short = {name: array for name, array in good.items() if name != last}
-        self.raises(KeyError, rf"missing \['{last}'\]", load, short)
-        self.raises(KeyError, r"another model.*unknown \['x'\]", load, {**good, "x": 1})
-        for wrong, error, message in [
-            (np.ones(7), ValueError, rf"{last} is float64 \(7,\), expected float64 "),
-            (np.ones(shape, complex), TypeError, f"{last} is complex128"),
-            (np.full(shape, "a"), TypeError, f"{last} is <U1"),
-            (None, ValueError, rf"{last} is object \(\), expected float64"),
-            ([[1.0], [2.0, 3.0]], ValueError, "inhomogeneous"),
-        ]:
-            self.raises(error, message, load, {**good, last: wrong})
+        pair = re.escape(f"does not fit: [('{last}', {shape})]")
+        self.raises(ValueError, pair, load, short)
+        self.raises(ValueError, r"\[\('x', \(\)\)\]", load, {**good, "x": 1})
+        both = re.escape(str(sorted([(last, shape), (last, (7,))])))
+        self.raises(ValueError, both, load, {**good, last: np.ones(7)})
+        for wrong in None, [[1.0], [2.0, 3.0]]:
+            self.assertRaises(ValueError, load, {**good, last: wrong})
         objects = through_a_file({**good, last: np.array([{}])})
         self.raises(ValueError, "allow_pickle", load, objects)
-        self.raises(TypeError, "a dict of arrays, not list", load, list(good))
         self.assertState(owner, before)
         load(through_a_file(good))
         for array in [*good.values(), *owner.state_dict().values()]:
@@ -1298,10 +1201,10 @@ class TestModule(StateTest):
         model = Example()
         model(X)  # keeps a result, which is not a parameter
         model.parent = [model]  # a circle
-        model.queue = deque([UserList([Tensor(1.0)]), (Tensor(2.0),)])
-        model.named = type("ModuleDict", (mg.Module, dict), {})(a=mg.Layer(1, 1))
-        names = [*self.NAMES, "queue.0.0", "queue.1.0", "named.a.W", "named.a.b"]
+        model.more = [([Tensor(1.0)], {"a": Tensor(2.0)}), np.float64(3.0), {1, 2}]
+        names = [*self.NAMES, "more.0.0.0", "more.0.1.a"]
         self.assertEqual([name for name, _ in model.named_parameters()], names)
+        self.assertEqual([*model.state_dict()][-2:], names[-2:])
 
     def test_the_state_also_has_constants_arrays_and_frozen_parameters(self):
         model = Example()
@@ -1326,19 +1229,19 @@ class TestModule(StateTest):
 
     def test_every_kind_of_input(self):
         x = numbers(4, 3)
-        mlp, functions = mg.MLP(3, [2, 1], rng=0), mg.Sequential(Tensor.tanh)
+        mlp, frame = mg.MLP(3, [2, 1], rng=0), DataFrame(x)
         layers = mg.Neuron(3), mg.Layer(3, 2), mg.BatchNorm1d(3), mg.Dropout(0.0)
-        for module in *layers, mlp, functions:
-            scalars, whole = [[Tensor(n) for n in row] for row in x], Tensor(x)
+        for module in *layers, mlp:
+            whole = Tensor(x)
             out = module(whole)
-            out.sum().backward()
-            mixed = [tuple(scalars[0]), x[1], Tensor(x[2]), list(x[3])]
-            rows = UserList(map(UserList, scalars))
-            for form in x, x.tolist(), scalars, mixed, deque(map(Tensor, x)), rows:
+            for form in x, x.tolist(), frame, list(map(Tensor, x)):
                 self.assertClose(module(form).data, out.data)
-            module(scalars).sum().backward()
-            grads = np.array([[t.grad for t in row] for row in scalars])
-            self.assertClose(grads, whole.grad)
+        for module in mg.Neuron(3), mg.Layer(3, 2), mlp:
+            row = [Tensor(n) for n in x[0]]  # as in micrograd
+            whole = Tensor(x[0])
+            for form in row, tuple(row), whole:
+                module(form).sum().backward()
+            self.assertClose(np.array([t.grad for t in row]), 2 * whole.grad)
 
     def test_rng(self):
         for make, size in (mg.Neuron, [9]), (mg.Layer, [9, 4]), (mg.MLP, [9, [4]]):
@@ -1366,28 +1269,11 @@ class TestModule(StateTest):
             self.assertEqual([m.training for m in inside], [on] * 5)
         self.assertTrue(other.training)
 
-    def test_a_module_may_have_a_train_of_its_own(self):
-        class Frozen(mg.BatchNorm1d):
-            def train(self, mode=True):
-                return super().train(False)
-
-        model = mg.Sequential(mg.Sequential(Frozen(2)), mg.Dropout()).train()
-        inner, dropout = model.layers
-        self.assertEqual([inner.layers[0].training, dropout.training], [False, True])
-        self.assertFalse(mg.Sequential(Frozen(2)).train().layers[0].training)
-
     def test_loading(self):
         model = Example(0)
         arrays = [p.data for p in model.parameters()]
         self.check_loading(model)
         self.assertTrue(all(p.data is a for p, a in zip(model.parameters(), arrays)))
-
-    def test_loading_numbers_that_are_too_large_changes_nothing(self):
-        model = mg.MLP(2, [2], rng=0, dtype=F4)
-        before, huge = model.state_dict(), mg.MLP(2, [2]).state_dict()
-        huge["layers.0.b"][:] = 1e300
-        self.raises(RuntimeWarning, "overflow", model.load_state_dict, huge)
-        self.assertState(model, before)
 
     def test_loading_converts_numbers_of_another_precision(self):
         narrow, wide = mg.Layer(2, 1, dtype=F4), mg.Layer(2, 1)
@@ -1410,24 +1296,14 @@ class TestModule(StateTest):
     def test_errors(self):
         model = mg.Module()
         self.raises(NotImplementedError, "Module has no forward method", model, X)
-        model.parts = {1: {"a": np.ones(2)}, "1": {"a": np.ones(2)}}
-        self.raises(ValueError, r"the name parts\.1\.a", model.state_dict)
-        model.parts, load = np.zeros(1, np.int8), model.load_state_dict
-        self.raises(TypeError, "parts is float64 .*int8", load, {"parts": np.ones(1)})
-        model.parts = np.broadcast_to(1.0, 3)
-        self.raises(ValueError, "parts is read-only", load, {"parts": np.ones(3)})
 
-    def test_what_cannot_be_saved_is_refused(self):
-        for name, value, error, message in [
-            ("n", np.array(1) + 1, TypeError, "n is int64, not an array of numbers"),
-            ("a", np.array([{}]), TypeError, "a is ndarray, not an array of numbers"),
-            ("a", np.zeros(1, "f8, O"), TypeError, "a is ndarray, not an array of num"),
-            ("file", np.ones(1), ValueError, "cannot save .* the name file"),
-            ("allow_pickle", np.ones(1), ValueError, "the name allow_pickle"),
-        ]:
-            model = mg.Module()
-            setattr(model, name, value)
-            self.raises(error, message, model.state_dict)
+    def test_repr(self):
+        self.assertEqual(repr(mg.Layer(2, 3)), "Layer(nonlin=relu, W=(2, 3), b=(3,))")
+        text = "Sequential(layers=[Layer(nonlin=None, W=(2, 1), b=(1,)), tanh])"
+        layer = mg.Layer(2, 1, nonlin=None)
+        self.assertEqual(repr(mg.Sequential(layer, Tensor.tanh)), text)
+        optimizer = mg.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+        self.assertRegex(repr(optimizer), r"^SGD\(.*lr=0\.1.*momentum=0\.9.*\)$")
 
 
 NONLIN = [  # what `nonlin` may be, and the function of arrays that it stands for
@@ -1448,9 +1324,6 @@ class TestNeuron(Test):
             self.assertClose(neuron(X).data, expected)
             self.assertClose(neuron(X[0]).data, expected[0])
         self.assertGreaterEqual(mg.Neuron(3, rng=0)(X).data.min(), 0)  # ReLU by default
-
-    def test_errors(self):
-        self.raises(ValueError, r"nin must lie in 1\.\.\.inf, got 0", mg.Neuron, 0)
 
 
 class TestLayer(Test):
@@ -1475,38 +1348,22 @@ class TestLayer(Test):
     def test_dtype(self):
         layer, t = mg.Layer(2, 2, dtype=F4), Tensor(np.float32(1))
         self.assertEqual([p.dtype for p in layer.parameters()], [F4, F4])
-        for x in [[1, 2], [3, 5]], [[True, False]] * 2, [[t, 2.0]] * 2:
+        for x in [[1, 2], [3, 5]], [[True, False]] * 2, [t, 2.0], [1.0, 2.0]:
             self.assertEqual(layer(x).dtype, F4)
-        for x in [1.0, 2.0], np.ones(2):  # a list of floats counts as float64
-            self.assertEqual(layer(x).dtype, F8)
+        self.assertEqual(layer(np.ones(2)).dtype, F8)
 
-    def test_neurons_share_the_layers_memory_for_good(self):
-        layer, x = mg.Layer(3, 2, nonlin=Tensor.tanh, rng=0), numbers(4, 3)
-        kept = layer.neurons
-
-        def step(module):
-            (module(x) ** 2).sum().backward()
-            mg.SGD(module.parameters(), lr=0.1).step()
-
-        state = mg.Layer(3, 2, rng=7).state_dict()
-        load = lambda module: module.load_state_dict(state)
-        for change, module in (step, layer), (step, kept[0]), (load, layer):
-            before = layer(x).data
-            change(module)
-            self.assertTrue((layer(x).data[:, 0] != before[:, 0]).all())
-            for neurons in kept, layer.neurons:
-                together = mg.stack([neuron(x) for neuron in neurons], axis=-1)
-                self.assertClose(together.data, layer(x).data)
+    def test_it_is_its_neurons_side_by_side(self):
+        layer, x, outputs = mg.Layer(3, 2, nonlin=Tensor.tanh, rng=0), numbers(4, 3), []
+        for i in range(2):
+            neuron = mg.Neuron(3, nonlin=Tensor.tanh)
+            neuron.w.data[:], neuron.b.data[...] = layer.W.data[:, i], layer.b.data[i]
+            outputs.append(neuron(x))
+        self.assertClose(mg.stack(outputs, axis=-1).data, layer(x).data)
 
     def test_errors(self):
-        self.raises(ValueError, r"nout must lie in 1\.\.\.inf, got 0", mg.Layer, 2, 0)
-        self.raises(ValueError, r"nin must lie in 1\.\.\.inf, got 0", mg.Layer, 0, 2)
-        self.raises(TypeError, "or a function, not 'relu'", mg.Layer, 2, 2, "relu")
-        self.raises(TypeError, "or a function, not 0", mg.Layer, 2, 2, 0)
-        self.raises(TypeError, r"np\.float32 or .*got f2", mg.Layer, 2, 2, dtype="f2")
         layer = mg.Layer(3, 4)
-        self.raises(ValueError, r"\(3, 20\) and \(3, 4\) do not match", layer, X.T)
-        self.raises(TypeError, "got str", layer, "digits")
+        self.raises(ValueError, r"\(3, 20\) @ \(3, 4\)", layer, X.T)
+        self.raises(TypeError, "not numbers: 'digits'", layer, "digits")
 
 
 class TestSequential(Test):
@@ -1515,8 +1372,13 @@ class TestSequential(Test):
         model = mg.Sequential(layer, Tensor.exp, lambda t: t * 2)
         self.assertClose(model(X).data, 2 * np.exp(layer(X).data))
 
-    def test_errors(self):
-        self.raises(TypeError, "takes modules or functions", mg.Sequential, [np.sin])
+    def test_it_is_a_sequence(self):
+        layers = mg.Layer(3, 4), Tensor.exp, mg.Layer(4, 2)
+        model = mg.Sequential(*layers)
+        self.assertEqual((len(model), list(model)), (3, list(layers)))
+        self.assertTrue(model[0] is layers[0] and model[-1] is layers[2])
+        self.assertEqual(model[1:], list(layers[1:]))
+        self.assertRaises(IndexError, lambda: model[3])
 
 
 class TestMLP(Test):
@@ -1536,8 +1398,7 @@ class TestMLP(Test):
         self.assertEqual([last.W.dtype, last.b.dtype], [F4, F4])
 
     def test_errors(self):
-        self.raises(TypeError, r"such as \[16, 1\], not 3", mg.MLP, 2, 3)
-        self.raises(ValueError, r"such as \[16, 1\], not \[\]", mg.MLP, 2, [])
+        self.raises(ValueError, "nouts is a list, not 3", mg.MLP, 2, 3)
 
 
 class TestDropout(Test):
@@ -1569,15 +1430,13 @@ class TestDropout(Test):
 
     def test_errors(self):
         for p in 1.5, -0.1, math.nan:
-            self.raises(ValueError, rf"p must lie in 0\.\.\.1, got {p}", mg.Dropout, p)
+            self.raises(ValueError, f"p is a probability, not {p}", mg.Dropout, p)
 
 
 class TestBatchNorm1d(Test):
     def statistics(self, a, ddof=0):
-        """The means and variances, feature by feature, in shapes that fit `a`."""
-        features = [a[:, i].ravel() for i in range(a.shape[1])]
-        columns = [[f.mean() for f in features], [f.var(ddof=ddof) for f in features]]
-        return [np.reshape(column, (-1, 1)[: a.ndim - 1]) for column in columns]
+        """The means and variances, feature by feature."""
+        return a.mean(axis=0), a.var(axis=0, ddof=ddof)
 
     def test_gradient_in_training(self):
         def normalise(x, gamma, beta):
@@ -1587,27 +1446,25 @@ class TestBatchNorm1d(Test):
 
         def reference(a, gamma, beta):
             mean, var = self.statistics(a)
-            gamma, beta = gamma.reshape(mean.shape), beta.reshape(mean.shape)
             return (a - mean) / np.sqrt(var + 1e-5) * gamma + beta
 
-        for shape in (6, 3), (4, 3, 5), (2, 3), (1, 3, 2):
+        for shape in (6, 3), (2, 3):
             self.check(normalise, reference, numbers(*shape), numbers(3), positive(3))
 
     def test_evaluation_uses_running_averages(self):
-        for shape, momentum in product([(6, 2), (4, 2, 5)], (0.1, 0.3)):
+        for momentum in 0.1, 0.3:
             bn = mg.BatchNorm1d(2, momentum=momentum)
             bn.gamma.data[:], bn.beta.data[:] = [2, 3], [-1, 1]
             mean, var = np.zeros(2), np.ones(2)
             for seed in range(3):
-                x = 2 + 3 * numbers(*shape, seed=seed)
+                x = 2 + 3 * numbers(6, 2, seed=seed)
                 bn(x)
                 for old, new in zip((mean, var), self.statistics(x, ddof=1)):
-                    old += momentum * (new.ravel() - old)
+                    old += momentum * (new - old)
             self.assertClose([bn.running_mean, bn.running_var], [mean, var])
             bn.eval()
-            columns = np.moveaxis(x, 1, -1)  # features last, as in mean and var
-            expected = (columns - mean) / np.sqrt(var + 1e-5) * [2, 3] + [-1, 1]
-            self.assertClose(bn(x).data, np.moveaxis(expected, -1, 1))
+            expected = (x - mean) / np.sqrt(var + 1e-5) * [2, 3] + [-1, 1]
+            self.assertClose(bn(x).data, expected)
             self.assertClose(bn(x[:1]).data, bn(x).data[:1])
             self.assertTrue(mg.gradcheck(bn, Tensor(x)))
             self.assertClose([bn.running_mean, bn.running_var], [mean, var])
@@ -1630,33 +1487,15 @@ class TestBatchNorm1d(Test):
             self.assertEqual(bn.train(mode)(x).dtype, F4)
         self.assertEqual({array.dtype for array in bn.state_dict().values()}, {F4})
 
-    def test_a_large_mean_in_float32(self):
-        x = (1e6 + numbers(10_000, 2)).astype(F4)
-        bn = mg.BatchNorm1d(2, momentum=1.0, dtype=F4)
-        mean, var = self.statistics(x.astype(F8))
-        self.assertClose(bn(x).data, (x - mean) / np.sqrt(var), 1e-4)
-        self.assertLess(
-            abs(bn.running_mean - mean).max(), 0.04
-        )  # float32 holds no more
-
-    def test_errors(self):
-        f, zero_to_one = mg.BatchNorm1d, r"momentum must lie in 0\.\.\.1, got "
-        self.raises(ValueError, "num_features must lie in 1", f, 0)
-        for momentum in -0.1, 1.1, math.nan:
-            self.raises(ValueError, f"{zero_to_one}{momentum}", f, 2, momentum=momentum)
-        self.raises(ValueError, "eps must lie in .*got -1e-05", f, 2, eps=-1e-5)
-        self.raises(TypeError, r"np\.float64, got .*int", f, 2, dtype=int)
-
     def test_an_input_that_does_not_fit_changes_no_average(self):
         bn = mg.BatchNorm1d(4)
-        for shape, message in [
-            ((2, 3), r"takes \(N, 4\) or \(N, 4, L\), not \(2, 3\)"),
-            ((4,), r"not \(4,\)"),
-            ((2, 4, 1, 1), r"not \(2, 4, 1, 1\)"),
-            ((1, 4), r"two values per feature in training, got \(1, 4\); .*eval\(\)"),
-            ((0, 4), r"training, got \(0, 4\)"),
-        ]:
-            self.raises(ValueError, message, bn, np.ones(shape))
+        for rows in 0, 1:
+            message = r"one row.* eval\(\)"
+            self.raises(ValueError, message, bn, np.ones((rows, 4)))
+        for shape in (2, 3), (2, 1), (4,), (2, 4, 1), (2, 2, 4):
+            for mode in True, False:
+                with self.subTest(shape=shape, training=mode):
+                    self.assertRaises(ValueError, bn.train(mode), np.ones(shape))
         self.assertSame([bn.running_mean, bn.running_var], [np.zeros(4), np.ones(4)])
 
 
@@ -1682,36 +1521,31 @@ class OptimizerTest(StateTest):
                     np.testing.assert_array_equal(p.grad, own[-1])
             with self.subTest(**settings):
                 for p, array, start, own in zip(params, arrays, starts, gradients):
-                    self.assertIs(p.data, array)  # changed in place
+                    self.assertSame(array, start)  # p.data is a new one
+                    self.assertIs(type(p.data), np.ndarray)
                     self.assertClose(p.data, self.by_hand(start, own, **settings))
 
     def check_dtypes(self):
         settings = {"lr": 0.1, "weight_decay": 0.1}
         for shape, dtype in product([(), (3,)], (F4, F8)):
             p, wide = Tensor(np.ones(shape, dtype)), [numbers(*shape)] * 2
-            optimizer, array = self.make([p], **settings), p.data
+            optimizer = self.make([p], **settings)
             for p.grad in wide:  # gradients of another precision
                 optimizer.step()
-            self.assertTrue(p.data is array and p.dtype == dtype)
             expected = self.by_hand(np.ones(shape), wide, **settings)
             self.assertClose(p.data, expected, 1e-6)
+            self.assertEqual((type(p.data), p.dtype), (np.ndarray, dtype))
 
-    def check_numpy_settings(self, **settings):
-        """Settings that are NumPy's numbers give the same float32, bit for bit."""
+    def check_numpy_lr(self):
+        """An lr that is NumPy's gives the same float32, bit for bit."""
         params = [Tensor(numbers(9).astype(F4)) for _ in range(2)]
         for p, number in zip(params, (float, np.float64)):
             optimizer = self.make([p])
-            for name, value in settings.items():
-                setattr(optimizer, name, number(value))
+            optimizer.lr = number(0.1)
             for seed in range(5):
                 p.grad = numbers(9, seed=seed).astype(F4)
                 optimizer.step()
         self.assertSame(params[0].data, params[1].data)
-
-    def check_settings(self, *names):
-        for name, value in product(names, (-0.1, math.nan)):
-            message = rf"{name} must lie in 0\.\.\.inf, got {value}"
-            self.raises(ValueError, message, self.make, [Tensor(1.0)], **{name: value})
 
 
 class TestOptimizer(OptimizerTest):
@@ -1748,33 +1582,33 @@ class TestOptimizer(OptimizerTest):
         self.assertSame([x.data, x.grad], [np.array(-0.5), np.array(5.5)])
 
     def test_an_error_in_step_changes_nothing(self):
-        mistakes = [
-            ("grad", np.ones(3), ValueError, r"\(2,\) has a grad of shape \(3,\)"),
-            ("grad", np.ones((2, 1)), ValueError, r"has a grad of shape \(2, 1\)"),
-            ("grad", np.array([1j, 1]), TypeError, "complex128"),
-            ("data", np.broadcast_to(2.0, 2), ValueError, r"\(2,\) is read-only or a"),
-        ]
-        for (name, wrong, error, message), i in product(mistakes, range(2)):
+        for wrong, i in product((np.ones(3), np.ones((2, 1)), 1.0), range(2)):
             params = [Tensor(numbers(2)), Tensor(numbers(2, seed=1))]
             optimizer = mg.Adam(params)
             for p in params:
                 p.grad = np.ones(2)
-            before, kept = optimizer.state_dict(), getattr(params[i], name)
-            setattr(params[i], name, wrong)
-            self.raises(error, message, optimizer.step)
-            setattr(params[i], name, kept)
+            before, params[i].grad = optimizer.state_dict(), wrong
+            self.raises(ValueError, r"parameter \(2,\) has a grad ", optimizer.step)
             self.assertState(optimizer, before)
             self.assertSame([p.data for p in params], [numbers(2), numbers(2, seed=1)])
+
+    def test_a_graph_kept_over_a_step_gives_the_gradients_of_the_old_weights(self):
+        w, x = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+        loss, kept = (w * x * x).sum(), w.data
+        loss.backward()
+        self.make([w, x], lr=0.5).step()
+        self.assertSame(kept, np.array([1.0, 2.0]))
+        w.grad = x.grad = None
+        loss.backward()
+        self.assertSame([w.grad, x.grad], [np.array([9.0, 16]), np.array([6.0, 16])])
 
     def test_a_wrong_lr_changes_nothing(self):
         x = Tensor(1.0)
         x.grad = np.array(1.0)
         optimizer = mg.Adam([x])
         for lr, error, message in [
-            (-0.1, ValueError, r"lr must lie in 0\.\.\.inf, got -0\.1"),
-            (math.nan, ValueError, "lr must lie in .*got nan"),
             (None, TypeError, "'NoneType'"),
-            ("0.1", TypeError, "'str'"),
+            ("large", ValueError, "'large'"),
         ]:
             optimizer.lr = lr
             self.raises(error, message, optimizer.step)
@@ -1782,15 +1616,18 @@ class TestOptimizer(OptimizerTest):
 
     def test_errors(self):
         t = Tensor([1.0, 2.0])
-        for params in t, mg.Layer(2, 2), [np.ones(2)]:
-            self.raises(TypeError, r"list of Tensors: model\.param", mg.SGD, params)
-        self.raises(ValueError, "no parameters; was a generator", mg.SGD, iter([]))
-        self.raises(ValueError, "same parameter was given twice", mg.SGD, [t, t])
-        self.raises(ValueError, r"leaves, not the result of '\*'", mg.SGD, [t * 2])
-        self.assertRaises(AttributeError, lambda: mg.SGD([t]).params.append(t))
+        wrong = t, mg.MLP(2, [2]), [np.ones(2)], iter([]), [t, t], [t * 2]
+        for params in wrong:
+            self.raises(ValueError, "different Tensors that you made", mg.SGD, params)
+        self.raises(TypeError, "not iterable", mg.SGD, mg.Layer(2, 2))
         t.grad = np.ones(2)
         bare = mg.Optimizer([t])
         self.raises(NotImplementedError, "Optimizer has no update method", bare.step)
+        forgetful = type("Forgetful", (mg.Optimizer,), {"update": lambda *args: None})(
+            [t]
+        )
+        self.raises(ValueError, "update gave None", forgetful.step)
+        self.assertSame(t.data, np.array([1.0, 2.0]))
 
 
 class TestSGD(OptimizerTest):
@@ -1807,7 +1644,6 @@ class TestSGD(OptimizerTest):
     def test_rule(self):
         self.check_rule({}, {"lr": 0.1}, {"momentum": 1.0}, {"weight_decay": 0.3})
         self.check_rule({"lr": 0.02, "momentum": 0.5, "weight_decay": 0.1})
-        self.check_rule({"lr": 0.1, "momentum": 0.9}, shapes=[(70_001,)], steps=2)
 
     def test_dtypes(self):
         self.check_dtypes()
@@ -1818,11 +1654,8 @@ class TestSGD(OptimizerTest):
         fit(model, optimizer)
         self.check_loading(optimizer)
 
-    def test_errors(self):
-        self.check_settings("lr", "momentum", "weight_decay")
-
-    def test_numpy_settings(self):
-        self.check_numpy_settings(lr=0.1, momentum=0.9, weight_decay=0.01)
+    def test_numpy_lr(self):
+        self.check_numpy_lr()
 
 
 class TestAdam(OptimizerTest):
@@ -1843,29 +1676,146 @@ class TestAdam(OptimizerTest):
     def test_rule(self):
         self.check_rule({}, {"lr": 0.1, "betas": (0.5, 0.9)}, {"lr": 0.05, "eps": 0.1})
         self.check_rule({"weight_decay": 0.3}, {"betas": (0.0, 0.0)})
-        self.check_rule({"lr": 0.1}, shapes=[(70_001,)], steps=2)
 
     def test_dtypes(self):
         self.check_dtypes()
 
-    def test_numpy_settings(self):
-        self.check_numpy_settings(lr=0.1, eps=1e-3, weight_decay=0.01)
+    def test_numpy_lr(self):
+        self.check_numpy_lr()
 
     def test_loading(self):
         model = Example()
         optimizer = mg.Adam(model.parameters())
         fit(model, optimizer)
         self.check_loading(optimizer)
-        state = optimizer.state_dict()
-        state["steps"] = state["steps"] * 1.0
-        message = r"steps is float64 \(9,\), expected int64"
-        self.raises(TypeError, message, optimizer.load_state_dict, state)
+        names = ["steps", *(f"{name}.{i}" for name in "mv" for i in range(9))]
+        self.assertEqual([*optimizer.state_dict()], names)
+        self.assertSame(optimizer.state_dict()["m.0"], optimizer.m[0])
+
+
+class Recorder(mg.Module):
+    """Scores from one weight; keeps the batches and modes that it has seen."""
+
+    def __init__(self):
+        self.W, self.dropout, self.seen = Tensor(np.zeros((1, 2))), mg.Dropout(0.5), []
+
+    def forward(self, x):
+        self.seen.append((np.array(x), self.training, self.dropout.training))
+        return np.asarray(x, float) @ self.W
+
+
+class TestTrainEpoch(Test):
+    def train(self, n, batch_size, **options):
+        model, X = Recorder(), np.arange(n).reshape(n, 1)
+        optimizer = mg.SGD(model.parameters(), lr=0.01)
+        settings = {"batch_size": batch_size, **options}
+        mean = mg.train_epoch(model.eval(), optimizer, X, np.arange(n) % 2, **settings)
+        return model, mean, [x.ravel().tolist() for x, *_ in model.seen]
+
+    def test_batches_of_even_size_hold_every_row_once(self):
+        for n, batch_size in (10, 4), (33, 32), (32, 32), (1, 5), (7, 1), (65, 32):
+            model, _, batches = self.train(n, batch_size)
+            sizes = [len(batch) for batch in batches]
+            self.assertEqual(len(batches), math.ceil(n / batch_size))
+            self.assertLessEqual(max(sizes) - min(sizes), 1)
+            self.assertEqual(sorted(sum(batches, [])), list(range(n)))
+            self.assertTrue(all(on and inner for _, on, inner in model.seen))
+            self.assertTrue(model.training and model.dropout.training)
+
+    def test_rng_decides_the_order(self):
+        run = lambda rng: self.train(20, 8, rng=rng)[2]
+        self.assertEqual(run(3), run(np.random.default_rng(3)))
+        self.assertNotEqual(run(3), run(4))
+        self.assertNotEqual(run(None), run(None))
+
+    def test_it_steps_and_returns_the_mean_over_rows(self):
+        losses = []
+
+        def loss(scores, y):  # 1, 2, 3 for batches of 4, 3 and 3 rows
+            losses.append(len(losses) + 1.0)
+            return (scores * 0).sum() + mg.cross_entropy(scores, y) * 0 + losses[-1]
+
+        _, mean, batches = self.train(10, 4, loss=loss)
+        sizes = [len(batch) for batch in batches]
+        self.assertClose(mean, np.dot(sizes, losses) / 10)
+        self.assertIs(type(mean), float)
+        X, y = numbers(6, 3), np.arange(6) % 2
+        model, twin = mg.MLP(3, [2], rng=0), mg.MLP(3, [2], rng=0)
+        first = mg.train_epoch(model, mg.SGD(model.parameters(), lr=0.1), X, y)
+        expected = mg.cross_entropy(twin(X), y)
+        expected.backward()
+        self.assertClose(first, expected.item())
+        for p, q in zip(model.parameters(), twin.parameters()):
+            self.assertClose(p.data, q.data - 0.1 * q.grad)
+
+    def test_lists_and_dataframes(self):
+        X, y, after = numbers(6, 3), np.arange(6) % 2, []
+        for make in np.array, np.ndarray.tolist, DataFrame:
+            model = mg.MLP(3, [2], rng=0)
+            optimizer = mg.Adam(model.parameters(), lr=0.1)
+            mg.train_epoch(model, optimizer, make(X), make(y), batch_size=2, rng=0)
+            after.append(model[0].W.data)
+        self.assertSame(after, after[:1] * 3)
 
     def test_errors(self):
-        self.check_settings("lr", "eps", "weight_decay")
-        for betas in (0.9, 1.0), (1.0, 0.9), (-0.1, 0.9), (0.9, -0.1), (0.9,):
-            message = re.escape(f"two numbers, 0 <= beta < 1, got {betas}")
-            self.raises(ValueError, message, mg.Adam, [Tensor(1.0)], betas=betas)
+        model, X = mg.MLP(3, [2]), numbers(4, 3)
+        optimizer, before = mg.Adam(model.parameters()), model.state_dict()
+        for rows, labels, message in [
+            (X, [0, 1, 0], "X has 4 rows, and y has 3"),
+            (X[:0], [], "X has 0 rows"),
+            ([], [], "X has 0 rows"),
+        ]:
+            train = lambda: mg.train_epoch(model, optimizer, rows, labels)
+            self.raises(ValueError, message, train)
+        self.assertSame([*model.state_dict().values()], [*before.values()])
+
+
+class TestPredict(Test):
+    def test_evaluation_mode_unrecorded_and_modes_restored(self):
+        model = Recorder()
+        for on, inner in product((True, False), repeat=2):
+            model.training, model.dropout.training = on, inner
+            out = mg.predict(model, [[1.0], [2.0]])
+            self.assertSame(out, np.zeros((2, 2)))
+            self.assertEqual(model.seen[-1][1:], (False, False))
+            self.assertEqual((model.training, model.dropout.training), (on, inner))
+        recorded = []
+        model.forward = lambda x: recorded.append(x @ model.W) or recorded[-1]
+        mg.predict(model, np.ones((2, 1)))
+        self.assertFalse(recorded[0].requires_grad)
+        self.assertTrue((np.ones((2, 1)) @ model.W).requires_grad)
+
+    def test_dataframes_and_float32(self):
+        model, x = mg.MLP(3, [4, 2], rng=0, dtype=F4), numbers(5, 3).astype(F4)
+        self.assertSame(mg.predict(model, x), model(x).data)
+        self.assertSame(mg.predict(model, DataFrame(x)), model(x).data)
+
+
+class TestAttention(Test):
+    def reference(self, q, k, v, causal=True):
+        scores = np.einsum("...tc,...sc->...ts", q, k) / np.sqrt(q.shape[-1])
+        places = np.arange(scores.shape[-1])
+        if causal:
+            later = places > np.arange(scores.shape[-2])[:, None]
+            scores = np.where(later, -np.inf, scores)
+        e = np.exp(scores)
+        return np.einsum("...ts,...sd->...td", e / e.sum(-1, keepdims=True), v)
+
+    def test_gradient(self):
+        for batch, causal in product([(), (2,), (2, 3)], (True, False)):
+            sizes = [(3, 4), (3, 4), (3, 2)] if causal else [(2, 4), (3, 4), (3, 2)]
+            arrays = [numbers(*batch, *s, seed=i) for i, s in enumerate(sizes)]
+            f = lambda q, k, v: mg.attention(q, k, v, causal=causal)
+            reference = lambda q, k, v: self.reference(q, k, v, causal)
+            self.check(f, reference, *arrays, causal=causal)
+
+    def test_no_place_looks_ahead(self):
+        q, k, v = numbers(3, 5, 4)
+        before = mg.attention(q, k, v).data
+        k[3:], v[3:] = 9.0, -9.0
+        after = mg.attention(q, k, v).data
+        self.assertSame(after[:3], before[:3])
+        self.assertTrue((after[3:] != before[3:]).all())
 
 
 # ==== Part IV: the small print ========================================================
@@ -1874,23 +1824,23 @@ class TestAdam(OptimizerTest):
 class TestToDot(Test):
     def test_nodes_and_edges(self):
         x, y = Tensor([1.0, 2.0]), Tensor(np.zeros((1, 5)))
-        text = mg.to_dot(((x * x).sum() + y + 3.0) * np.ones(5), names={"weights": x})
+        names = {"weights": x, "y": y}
+        text = mg.to_dot(((x * x).sum() + y + 3.0) * np.ones(5), names=names)
         self.assertTrue(text.startswith("digraph") and text.endswith("}"))
-        nodes = dict(re.findall(r'^ +(n\d+) \[label="(\S+?)\\n', text, re.M))
-        self.assertCountEqual(nodes.values(), "* + + sum * weights leaf".split())
+        nodes = dict(re.findall(r'^ +(n\d+) \[.*label=" *(\S+?) *\\n', text, re.M))
+        self.assertCountEqual(nodes.values(), "* + + sum * weights y".split())
         edges = re.findall(r"^ +(n\d+) -> (n\d+)$", text, re.M)
-        expected = "weights>* weights>* *>sum sum>+ leaf>+ +>+ +>*".split()
+        expected = "weights>* weights>* *>sum sum>+ y>+ +>+ +>*".split()
         self.assertCountEqual([f"{nodes[a]}>{nodes[b]}" for a, b in edges], expected)
-        self.assertEqual(text.count("lightblue"), 2)  # the leaves
 
     def test_labels(self):
         x = Tensor([1.5, 2.0, 3.0, 4.0])
-        self.assertIn(r'"leaf\n(4,)\ndata 1.5, 2, 3, 4"', mg.to_dot(x))
+        self.assertIn(r"(4,)\ndata [1.5 2.  3.  4. ]", mg.to_dot(x))
         y = (x * x).sum()
         y.backward()
-        self.assertIn(r'"loss = sum\n', mg.to_dot(y, {"loss": y}))
-        self.assertIn(r'"say \"a\"\n(4,)', text := mg.to_dot(x, [('say "a"', x)]))
-        self.assertIn("grad 3, 4, 6, 8", text)
+        self.assertIn(r'"loss sum\n', mg.to_dot(y, {"loss": y}))
+        self.assertRegex(text := mg.to_dot(x, [("a", x)]), r'"a *\\n\(4,\)')
+        self.assertIn("grad [3. 4. 6. 8.]", text)
         self.assertNotIn("data", mg.to_dot(Tensor(np.zeros(5))))
 
     def test_a_long_chain_is_drawn_without_recursion(self):
@@ -1898,9 +1848,6 @@ class TestToDot(Test):
         for _ in range(3000):
             y = -y
         self.assertEqual(mg.to_dot(y).count("->"), 3000)
-
-    def test_errors(self):
-        self.raises(TypeError, "to_dot takes a Tensor", mg.to_dot, 3)
 
 
 def another_minigrad():
@@ -1912,47 +1859,16 @@ def another_minigrad():
 
 
 class TestImport(Test):
-    def test_names_of_pytorch_lead_to_those_of_minigrad(self):
-        self.raises(AttributeError, "'cat': here it is concatenate", lambda: mg.cat)
-        self.raises(
-            AttributeError, "'view': here it is reshape", lambda: Tensor(1).view
-        )
-        self.raises(AttributeError, "no attribute 'x'$", lambda: mg.x)
-
     def test_an_older_numpy_is_refused(self):
         for version in "1.26.4", "1.9":
             with mock.patch.object(np, "__version__", version):
-                self.raises(ImportError, f"NumPy 2.*found {version}", another_minigrad)
-        with mock.patch.object(np, "__version__", "10.0.0.dev0"):
-            self.assertEqual(another_minigrad().Tensor(2.0).item(), 2.0)
+                self.raises(ImportError, "Python 3.10 and NumPy 2", another_minigrad)
+        with mock.patch.object(sys, "version_info", (3, 9, 18)):
+            self.raises(ImportError, "Python 3.10 and NumPy 2", another_minigrad)
 
-    def test_a_tensor_of_another_copy_of_minigrad_is_refused(self):
-        t, layer, other = Tensor([1.0, 2.0]), mg.Layer(2, 2), another_minigrad()
-        f, message = other.Tensor([3.0, 4.0]), "another copy of minigrad"
-        for operate in *OPERATORS, operator.matmul:
-            self.raises(TypeError, message, operate, t, f)
-            self.raises(TypeError, message, operate, f, t)
-        for function, *arguments in [
-            (Tensor, f),
-            (Tensor.from_op, 1.0, "op", (f, abs)),
-            (t.backward, f),
-            (mg.stack, [t, f]),
-            (mg.concatenate, [f, t]),
-            (mg.where, [True, False], t, f),
-            (mg.mse_loss, t, f),
-            (mg.mse_loss, f, t),
-            (mg.cross_entropy, f, 0),
-            (mg.cross_entropy, t, f),
-            (mg.gradcheck, abs, f),
-            (mg.gradcheck, lambda t: f, Tensor(1.0)),
-            (mg.to_dot, f),
-            (mg.SGD, [f]),
-            (layer, f),
-            (layer, [t, f]),
-            (mg.Sequential(other.Layer(2, 2)).parameters,),
-        ]:
-            self.raises(TypeError, message, function, *arguments)
-        self.assertSame((t + f.detach()).data, np.array([4.0, 6.0]))
+    def test_dir_shows_the_public_names(self):
+        self.assertEqual(dir(mg), sorted([*mg.__all__, "__version__"]))
+        self.assertTrue(all(hasattr(mg, name) for name in mg.__all__))
 
 
 # ==== What people do with it ==========================================================
@@ -1998,12 +1914,10 @@ class TestPrograms(Test):
         from joblib import Parallel, delayed
 
         model = mg.MLP(3, [60_000, 3], rng=0)  # arrays above 1 MB are mapped to memory
-        optimizer = mg.Adam(model.parameters())
-        fit(model, optimizer, 1)
         warnings.simplefilter("ignore")  # those of joblib
         jobs = Parallel(n_jobs=2, max_nbytes="1M")
-        there = jobs([delayed(fit)(model, optimizer, 2)] * 2)
-        self.assertEqual(there, [fit(model, optimizer, 2)] * 2)
+        there = jobs([delayed(fit_with_adam)(model)] * 2)
+        self.assertEqual(there, [fit_with_adam(model)] * 2)
 
     def test_two_threads_train_two_models(self):
         def train(seed, results):
@@ -2062,7 +1976,7 @@ class TestDocumentation(unittest.TestCase):
     def test_minigrad_checks_itself_when_run(self):
         run = python("minigrad.py")
         self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
-        self.assertRegex(run.stdout, r"^([1-9]\d*) of \1 examples passed$")
+        self.assertRegex(run.stdout, r"^TestResults\(failed=0, attempted=[1-9]\d*\)$")
 
     @WITH_SKLEARN
     def test_digits_demo(self):
@@ -2090,7 +2004,8 @@ class TestDocumentation(unittest.TestCase):
         y = (a * b + a).sum()
         y.backward()
         dot = mg.to_dot(y, names={"a": a, "b": b, "y": y})
-        drawn = re.findall(r'label="(.*?)"', dot.replace(r"\n", "<br>"))
+        drawn = re.findall(r'label=" *(.*?)"', dot.replace(r"\n", "<br>"))
+        drawn = [label.replace(" <br>", "<br>") for label in drawn]
         self.assertCountEqual(labels, drawn)
 
 
