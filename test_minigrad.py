@@ -554,7 +554,7 @@ class TestMatmul(Test):
     def test_errors(self):
         t, f = Tensor(numbers(2, 3)), operator.matmul
         self.raises(ValueError, r"\(2, 3\) @ \(2, 3\)", f, t, t)
-        self.raises(ValueError, r"\(3, 2\) and \(3", f, np.ones((3, 2)), t[0])
+        self.raises(ValueError, r"\(3, 2\) @ \(3", f, np.ones((3, 2)), t[0])
         self.raises(TypeError, "not numbers: None", f, t, None)
 
 
