@@ -22,13 +22,13 @@ derivative that you learned at school. Along a chain of operations, slopes multi
 Where several chains lead from x to the loss, their products add, because a small change
 of x reaches the loss along every chain, and small changes add up.
 
-So we record every operation, then walk through the record and multiply slopes. In which
+So we record every operation in a graph, walk through it and multiply slopes. In which
 direction? A walk forwards finds the effect of one parameter on everything, so a million
 parameters need a million walks. A walk backwards finds the effect of everything on the
 one loss, so a single walk is enough. It takes about as long as two runs (a product of
-two inputs needs two products on the way back), and the values computed on the way must
-stay in memory. This is reverse-mode differentiation (Linnainmaa, 1970), in neural
-networks called backpropagation (Rumelhart, Hinton and Williams, 1986).
+two inputs needs two products on the way back), and the values of the forward run must
+stay in memory. This is reverse-mode differentiation (Linnainmaa, 1970), called
+backpropagation in neural networks (Rumelhart, Hinton and Williams, 1986).
 
 The whole idea takes nine lines. A Number remembers its inputs and its slope in each:
 
@@ -71,10 +71,10 @@ paths to x, and added 1 for each. Sixty doublings would take it thousands of yea
 
 The cure is to wait. A number that was used in several places should wait for the share
 of its gradient that comes from each, and then pass on the sum, once. When does it have
-them all? Whatever uses a number was made after it. So we always take the newest of the
-waiting numbers, because all that come later are older and have nothing more for it.
+them all? We always take the newest of the waiting numbers. All that we take later are
+older, so they cannot have used it and have no share for it.
 
->>> class Number(Number):                           # its + and * make such Numbers, too
+>>> class Number(Number):                           # the old + and * make these, too
 ...     made = 0
 ...     def __init__(self, data, *inputs):
 ...         self.data, self.inputs, self.grad = data, inputs, 0.0
@@ -97,14 +97,14 @@ True
 This is the engine of every deep-learning library. Part I makes it fast: Python makes an
 object for every number, so we compute with whole arrays. Part II builds networks, and
 finds better steps than a multiple of the slope. Part III trains them: how large a step,
-when to stop, how good is the result? It ends with a network that writes. Part IV is the
-small print, where helpers such as `_array` stand, whose names say what they do. Running
-this file runs all its examples (>>>). Long ones have a function to themselves, such as
+when to stop, how good is the result? It ends with a network that writes. Part IV, the
+small print, holds helpers such as `_array`, whose names say what they do. Running this
+file runs all its examples (>>>). Long ones have a function to themselves, such as
 `_bare_loop`. Our notation:
 
     a, b     the arrays of an operation's inputs
     g        the gradient of the loss with respect to an operation's output
-    N, C     how many examples there are; how many features each has, or classes
+    N, C     the number of examples; the number of features or classes
     (N, C)   the shape of an array; # (N, C) -> (N,) shows how it changes
 
 Other names follow PyTorch or NumPy where they can. GPUs, convolutions and gradients of
@@ -115,7 +115,6 @@ Try: give Number a tanh, whose slope is 1 - tanh(x)**2, and fit tanh(w * x) to d
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import itertools
 import math
@@ -149,8 +148,8 @@ _ages = itertools.count()
 class Tensor:
     """A Number whose `data` is an array.
     `data`, a number, nested list or array, is copied; float32 stays, all else becomes
-    float64. `backward` stores the gradient, an array of the same shape, in `grad`, if
-    `requires_grad` is True (the default, unlike in PyTorch). A leaf is one you made.
+    float64. If `requires_grad` is True (the default, unlike in PyTorch), `backward`
+    stores the gradient, of the same shape, in `grad`. A leaf is a Tensor you made.
     >>> t = Tensor([[1, 2, 3], [4, 5, 6]])
     >>> t.shape, str(t.dtype), t.grad, t.is_leaf, t.sum().is_leaf, t.sum()
     ((2, 3), 'float64', None, True, False, Tensor(21., op='sum'))"""
@@ -186,10 +185,11 @@ class Tensor:
         because others may hold it. It may refer to arrays such as `a`, but not to the
         result Tensor, because such a cycle is not freed at once."""
         out = Tensor.__new__(Tensor)
-        out.data, out.grad, out.op, out._inputs = np.asarray(value), None, op, []
-        for pair in pairs if _recording.get() else ():
-            if isinstance(pair[0], Tensor) and pair[0].requires_grad:
-                out._inputs.append(pair)
+        out.data, out.grad, out.op = np.asarray(value), None, op
+        pairs = pairs if _recording.get() else ()
+        out._inputs = [
+            p for p in pairs if isinstance(p[0], Tensor) and p[0].requires_grad
+        ]
         out.requires_grad, out._age = bool(out._inputs), next(_ages)
         return out
 
@@ -222,18 +222,18 @@ class Tensor:
         """
         >>> x, y = Tensor([0.0, 2.0]), Tensor(3.0)
         >>> (x**y + x**0).sum().backward()              # 3 x**2, and x**3 log(x)
-        >>> x.grad.tolist(), y.grad.round(3).item(), [(6 - y).item(), (6 / y).item()]
-        ([0.0, 12.0], 5.545, [3.0, 2.0])"""
+        >>> x.grad.tolist(), y.grad.round(3).item(), (6 - y + 6 / y + 2**y).item()
+        ([0.0, 12.0], 5.545, 13.0)"""
         a, b = self._operands(other)
         value = a**b
-        # The slopes are b a^(b-1) and a^b log(a). At a = 0, the first is 0 * inf if b
-        # is 0, and the second if b > 0. We take 0, as PyTorch does.
+        # At a = 0, the slope b a^(b-1) is 0 * inf if b = 0, and a^b log(a) is 0 * -inf
+        # if b > 0. In both cases we take 0, as PyTorch does.
         vjp_a = lambda g: g * b * a ** np.where(b == 0, 0, b - 1)
         vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), 1, a))
         return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
 
-    # For 2 - x, Python asks 2 first, then x. In X @ W, an array X would not ask W, but
-    # try to make it an array. The last of these lines makes NumPy ask.
+    # For 2 - x, Python asks 2 first, then x. In X @ W, an array X would try to turn W
+    # into an array. Because of the last of these lines, NumPy leaves the product to W.
     __radd__, __rmul__ = __add__, __mul__
     __rsub__ = lambda self, other: _tensor(other, self.dtype) - self
     __rtruediv__ = lambda self, other: _tensor(other, self.dtype) / self
@@ -243,13 +243,14 @@ class Tensor:
 
     def _operands(self, other):
         """Both arrays. A number or list takes the dtype of self, so float32 stays."""
-        return self.data, _array(other, self.data.dtype)
+        b = other.data if isinstance(other, Tensor) else _array(other, self.data.dtype)
+        return self.data, b
 
     # There is a catch. NumPy stretches, or broadcasts, arrays to a common shape. In a
     # column (2, 1) times a row (3,), each number of the column is used three times, and
-    # each of the row twice, so the shares g * b and g * a have shape (2, 3) and fit
-    # neither input. But the shares of a number that was used several times add up. They
-    # lie along the stretched axes, and one function sums them for all operations.
+    # each of the row twice, so the shares g * b and g * a have shape (2, 3) and do not
+    # fit. But the shares of a number that was used several times add up. They lie along
+    # the stretched axes, and one function sums them for all operations.
     @staticmethod
     def _unbroadcast(share, shape, op):
         """Sum a `share` over the axes on which its tensor of `shape` was stretched.
@@ -259,7 +260,7 @@ class Tensor:
         ([[12.0], [12.0]], [3.0, 3.0, 3.0])"""
         padded = (1,) * (share.ndim - len(shape)) + shape  # (3,) counts as (1, 3)
         stretched = tuple([axis for axis, n in enumerate(padded) if n == 1])
-        total = share.sum(axis=stretched, keepdims=True)
+        total = np.add.reduce(share, axis=stretched, keepdims=True)
         _require(total.shape == padded, "vjp of {}: {}, not {}", op, share.shape, shape)
         return total.reshape(shape)
 
@@ -272,10 +273,10 @@ class Tensor:
     #        1       2         3         6           dc/dx = 5 * 2
     #       10       5         2         1
     #
-    # From c, the walk reaches a + 1 and a. If it took a first, a would pass on only its
-    # share of 3. The 2 through a + 1 would come too late, and x would end with 6.
-    # Newest first means a + 1 before a. Why is a never too early? What owes it a share
-    # is newer than a, as is all between that and c, and one of these is always waiting.
+    # From c, the walk reaches a + 1 and a. If it took a first, a would pass on only the
+    # 3 that comes straight from c, and x would end with 6. So a + 1, the newer, goes
+    # first. Can a go too early? As long as a share for a is missing, a tensor on the
+    # path of that share is waiting. It is newer than a, so it goes first.
     def _gradients(self, gradient):
         """{tensor: gradient} for self and all that it was computed from."""
         gradients, summed = {self: gradient}, set()
@@ -313,8 +314,10 @@ class Tensor:
         ValueError if it has several elements and no `gradient` of its own shape is
         given, RuntimeError if no input requires a gradient."""
         for tensor, g in self._gradients(_first_gradient(self, gradient)).items():
-            if tensor.is_leaf:  # its own array, because x + y hands both the same g
-                g = np.asarray(g).astype(tensor.dtype, casting="same_kind")
+            if (
+                not tensor._inputs
+            ):  # a leaf gets its own array, because x + y hands both the same g
+                g = np.asarray(g).astype(tensor.data.dtype, casting="same_kind")
                 if tensor.grad is not None:
                     g += tensor.grad
             tensor.grad = np.asarray(g)
@@ -346,8 +349,8 @@ class Tensor:
         for a gradient at all, switch recording off, which saves memory and time:
         >>> with no_grad():
         ...     answer = w * 10 + b
-        >>> f"{answer:.3f}", answer.requires_grad
-        ('21.000', False)"""
+        >>> f"{answer:.3f}", answer.requires_grad, w.detach().requires_grad
+        ('21.000', False, False)"""
 
     def item(self) -> float:
         """The only element as a float, without its graph; `float(t)` is the same."""
@@ -376,11 +379,12 @@ class Tensor:
         if a.ndim == 2 <= b.ndim or b.ndim > 2 <= a.ndim:
             # Two matrices, or batches of them. mT swaps the last two axes, T all axes.
             pairs = (self, lambda g: g @ b.mT), (other, lambda g: a.mT @ g)
-            _require(a.shape[-1] == b.shape[-2], "shapes {} @ {}", a.shape, b.shape)
+            if a.shape[-1] != b.shape[-2]:
+                raise ValueError(f"shapes {a.shape} @ {b.shape} do not fit")
             return Tensor.from_op(a @ b, "@", *pairs)
         if b.ndim > 2:  # a vector on the left is a row
             return (self[np.newaxis] @ other)[..., 0, :]
-        # On the right it is a column, and many matrices times one are one tall matrix.
+        # On the right it is a column. Matrices times one b are one tall matrix times b.
         tall = self.reshape(math.prod(a.shape[:-1]), a.shape[-1])
         columns = _tensor(other, a.dtype).reshape(len(b), math.prod(b.shape[1:]))
         return (tall @ columns).reshape(a.shape[:-1] + b.shape[1:])
@@ -389,9 +393,9 @@ class Tensor:
     def sum(self, axis=None, keepdims=False) -> Tensor:
         """The sum over `axis`: an int, a tuple of them, or None for all.
         >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
-        >>> (x.sum(axis=1) * [1.0, 5.0] + x.mean()).sum().backward()
-        >>> x.sum(axis=1).data.tolist(), x.mean().item(), x.grad.tolist()
-        ([3.0, 7.0], 2.5, [[1.5, 1.5], [5.5, 5.5]])"""
+        >>> (x.sum(axis=1) * [1.0, 5.0] + x.mean(0)).sum().backward()
+        >>> x.sum(axis=1).data.tolist(), x.mean(0).data.tolist(), x.grad.tolist()
+        ([3.0, 7.0], [2.0, 3.0], [[1.5, 1.5], [5.5, 5.5]])"""
         a = self.data
         kept = a.sum(axis=axis, keepdims=True)
         value = kept if keepdims else kept.squeeze(axis)
@@ -408,8 +412,8 @@ class Tensor:
         """The largest element along `axis`.
         >>> x = Tensor([[7.0, 1.0, 3.0], [7.0, 2.0, 0.0]])
         >>> (x.max(axis=0) * [2.0, 4.0, 6.0] + x.min(axis=0)).sum().backward()
-        >>> x.max(axis=0).data.tolist(), x.min().item(), x.grad.tolist()
-        ([7.0, 2.0, 3.0], 0.0, [[1.5, 1.0, 6.0], [1.5, 4.0, 1.0]])"""
+        >>> x.max(axis=0).data.tolist(), x.min(1, True).shape, x.grad.tolist()
+        ([7.0, 2.0, 3.0], (2, 1), [[1.5, 1.0, 6.0], [1.5, 4.0, 1.0]])"""
         a = self.data
         kept = a.max(axis=axis, keepdims=True)
         value = kept if keepdims else kept.squeeze(axis)
@@ -434,7 +438,7 @@ class Tensor:
         >>> x.transpose(1, 2, 0).shape, x.grad.shape, x.T.shape
         ((3, 4, 2), (2, 3, 4), (4, 3, 2))"""
         value = self.data.transpose(*axes)
-        # axes[i] says where axis i came from; argsort, where each has gone.
+        # axes[i] says where axis i came from; argsort says where each went.
         back = np.argsort(np.ravel(axes) % self.ndim) if axes else None
         return Tensor.from_op(value, "transpose", (self, lambda g: g.transpose(back)))
 
@@ -525,9 +529,9 @@ class Tensor:
     # How does a network choose among C classes? It gives each a score, and softmax
     # turns scores into probabilities: e^score, divided by the sum of them all. Again
     # e^1000 is too large. But a number added to all scores cancels in the fraction, so
-    # we subtract the largest score first. When score j rises, its p_j rises at the rate
-    # p_j (1 - p_j), and every other p_i falls at the rate p_i p_j. Weight the rates by
-    # g and add: the gradient of score j is p_j (g_j - the sum of all g_i p_i).
+    # we subtract the largest score first. When score j rises, probability p_j rises at
+    # the rate p_j (1 - p_j), and every other p_i falls at the rate p_i p_j. Weighted by
+    # g and added, these give score j the gradient p_j (g_j - the sum of all g_i p_i).
     def softmax(self, axis=-1) -> Tensor:
         """Probabilities, which lie between 0 and 1 and sum to 1 along `axis`.
         >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
@@ -551,11 +555,11 @@ class Tensor:
     @staticmethod
     def _shifted_exp(x, axis):
         """z = x minus its maximum, e^z, and the sum of e^z along `axis`."""
-        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z = x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
         e = np.exp(z)
-        if e.dtype == np.float32:  # its numbers below 1e-38, the subnormal ones, are
-            e *= e >= 1e-30  # slow, and nothing so small matters beside the largest, 1
-        return z, e, e.sum(axis=axis, keepdims=True)
+        if e.itemsize == 4:  # float32, whose numbers below 1e-38, the subnormal ones,
+            e *= e >= 1e-30  # are slow, and do not matter beside the largest, 1
+        return z, e, np.add.reduce(e, axis, keepdims=True)
 
 
 # Why squares, and why logarithms? Both losses below ask which parameters make the data
@@ -591,19 +595,26 @@ def cross_entropy(logits, labels) -> Tensor:
     ('0.693', [[[-0.75, 0.75], [0.75, -0.75]]])
 
     For probabilities p as targets: -(p * logits.log_softmax()).sum(axis=-1).mean()."""
-    logits = _tensor(logits)
-    target, N = _one_hot(labels, logits.shape), math.prod(logits.shape[:-1])
+    logits, labels = _tensor(logits), np.asarray(labels)
     z, e, total = Tensor._shifted_exp(logits.data, -1)
-    loss = (np.log(total) - z)[target].sum() / N
-    vjp = lambda g: (e / total - target) * (g / N)  # a True counts as 1
-    return Tensor.from_op(loss, "cross_entropy", (logits, vjp))
+    if labels.dtype.kind not in "biu" or labels.shape != z.shape[:-1]:
+        got = f"{labels.dtype} {labels.shape}"
+        raise ValueError(f"labels are integers {z.shape[:-1]}, not {got}")
+    target = labels[..., np.newaxis] == np.arange(z.shape[-1])  # (...) -> (..., C)
+    losses = (np.log(total) - z)[target]  # no True, no loss
+    if losses.size < labels.size:
+        raise ValueError(
+            f"labels lie in 0 to {z.shape[-1] - 1}; for padding, use a mask"
+        )
+    pair = logits, lambda g: (e / total - target) * (g / losses.size)  # True is 1
+    return Tensor.from_op(np.add.reduce(losses) / losses.size, "cross_entropy", pair)
 
 
 # ==== 8  Checking gradients ===========================================================
 # How do we know that a derivative is right? By the slow method of the first page: move
 # one number by eps, and see what happens. We move it both ways, so that errors of order
-# eps cancel. Those of order eps^2 remain, so eps should be small; but the two results
-# must differ in many digits, so not too small. For the slope of x^3 at 1, which is 3:
+# eps cancel. Those of order eps^2 remain, so eps must be small, but not so small that
+# the two results agree in almost every digit. Take the slope of x^3 at 1, which is 3:
 def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     """
     >>> cube = lambda x: x * x * x
@@ -614,13 +625,13 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     eps 1e-06: wrong by 2e-11
     eps 1e-12: wrong by 1e-04
 
-    It returns True if |backward - difference| <= atol + rtol * |difference| for each
-    element of each input, else raises AssertionError. ValueError unless inputs are
-    float64; f must be smooth there. Uneven weights sum the output, because the plain
-    sum of a softmax never changes. They are negative and read-only to catch a vjp that
-    ignores or changes g. A mix of rules, and a vjp with a mistake:
+    gradcheck returns True if |backward - difference| <= atol + rtol * |difference| for
+    each element of each input, else raises AssertionError. ValueError unless inputs are
+    float64; f must be smooth there. The output is summed with uneven weights, because
+    the plain sum of a softmax never changes. They are negative and read-only to catch a
+    vjp that ignores or changes g. A mix of rules, and a vjp with a mistake:
     >>> mix = lambda x: ((x - x.mean(1, True)).T.abs().log_softmax(0) / (x + 9)[:, 0])
-    >>> gradcheck(lambda x: mix(x).sigmoid().softmax(), Tensor([[5, -2, 1], [3, 0, 4]]))
+    >>> gradcheck(lambda x: mix(x).sigmoid().softmax(0), Tensor([[5, -2], [3, 0]]))
     True
     >>> double = lambda x: Tensor.from_op(2 * x.data, "double", (x, lambda g: g * 3))
     >>> gradcheck(double, Tensor(1.0))
@@ -655,7 +666,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
 # responds. A ReLU neuron draws a line and answers 0 on one side of it. So it cannot
 # compute exclusive or, which is 1 if exactly one of two inputs is 1, because no line
 # has (0, 1) and (1, 0) on one side, (0, 0) and (1, 1) on the other. But let one neuron
-# count the ones, and another respond only to two of them; a third can combine their
+# count the ones, and another respond only if there are two; a third can combine their
 # answers. Neurons with the same inputs form a layer. If their weights are the columns
 # of a matrix, one product computes them all. Layers in a row form a network. Training
 # must find the weights, and nobody wants to list those of a hundred layers. So a
@@ -701,8 +712,8 @@ class Module:
         """The parameters without names: what an optimizer asks for."""
         return [p for _, p in self.named_parameters()]
 
-    def zero_grad(self: Any) -> None:
-        """Set every `grad` to None, so that `backward` starts afresh."""
+    def zero_grad(self) -> None:
+        """Set every `grad` to None."""
         for _, tensor in self._find(Tensor):
             tensor.grad = None
 
@@ -718,18 +729,18 @@ class Module:
 
     def state_dict(self: Any) -> dict[str, Any]:
         """Copies of all arrays by name, for np.savez("a.npz", **model.state_dict()):
-        >>> model = Layer(2, 1)
+        >>> model = BatchNorm1d(1)
         >>> state = model.state_dict()
-        >>> model.b.data += 1.0
+        >>> model.running_mean += 1.0
         >>> model.load_state_dict(state)                    # or np.load("a.npz")
-        >>> model.b.data.tolist()
+        >>> model.running_mean.tolist()
         [0.0]"""
         return {name: array.copy() for name, array in _arrays_of(self).items()}
 
     def load_state_dict(self: Any, state) -> None:
         """Copy a `state_dict()` back; ValueError if any name or shape differs.
-        Training goes on as if it had never stopped if you save the optimizer, too, and
-        restore settings such as `lr` and random generators yourself."""
+        If you save the optimizer, too, and restore settings such as `lr` and random
+        generators yourself, training goes on as if it had never stopped."""
         arrays = _arrays_of(self)
         ours = {(name, array.shape) for name, array in arrays.items()}
         theirs = {(name, np.shape(state[name])) for name in state}
@@ -760,15 +771,15 @@ def _first_weights(shape, nonlin, rng):
     0.177: 4e-01 3e+00
     0.250: 4e+03 4e+04
 
-    With slightly smaller weights all vanishes, with larger ones it explodes, and
-    training hardly gets anywhere. Why is 0.177 right? A neuron sums nin products of a
-    weight and an input. Let weights be independent of each other and of the inputs,
-    with mean 0 and mean square s, and let inputs have mean square 1. In the square of
-    the sum, products of different terms average 0, so its mean is nin * s. For a linear
-    neuron, s should be 1 / nin (LeCun et al., Efficient BackProp, 1998). ReLU sets half
-    of the sums to 0, which halves the mean square, so it needs 2 / nin, here 0.177**2
-    (He et al., 2015). On the way back an input sums nout gradients, so nout should
-    replace nin; Glorot and Bengio (2010) compromise on 2 / (nin + nout), for tanh."""
+    With smaller weights it all vanishes, with larger ones it explodes, and training
+    hardly gets anywhere. Why is 0.177 right? A neuron sums nin products of a weight and
+    an input. Let weights be symmetric around 0, independent of each other and of the
+    inputs, with mean square s, and let inputs have mean square 1. In the square of the
+    sum, products of different terms average 0, so its mean is nin * s. To keep it at 1,
+    a linear neuron needs s = 1 / nin (LeCun et al., Efficient BackProp, 1998). ReLU
+    sets half of the sums to 0, which halves their mean square, so it needs 2 / nin,
+    here 0.177**2 (He et al., 2015). On the way back an input sums nout gradients, so
+    nout should replace nin; Glorot and Bengio (2010) use 2 / (nin + nout), for tanh."""
     mean_square = (2 if nonlin is Tensor.relu else 1) / shape[0]
     return np.random.default_rng(rng).normal(0, math.sqrt(mean_square), shape)
 
@@ -789,8 +800,8 @@ class Neuron(Module):
 
 class Layer(Module):
     """`nout` neurons with the same inputs: nonlin(x @ W + b), (N, nin) -> (N, nout).
-    The weights are the columns of W (nin, nout); in PyTorch's Linear, the rows. There
-    is a ReLU unless `nonlin` is None, as it should be in the last layer.
+    The weights are the columns of W (nin, nout); in PyTorch's Linear, the rows. The
+    last layer of a network should have `nonlin=None`.
     >>> layer, neuron = Layer(3, 2, rng=0), Neuron(3)
     >>> neuron.w.data[:], neuron.b.data[...] = layer.W.data[:, 1], layer.b.data[1]
     >>> (layer(np.eye(3))[:, 1] - neuron(np.eye(3))).data.tolist(), layer
@@ -836,7 +847,7 @@ class MLP(Sequential):
 
 
 # ==== 11  Steps: SGD, momentum, Adam ==================================================
-# How should a step use the slopes? Rules differ; an Optimizer is what they share.
+# How should a step use the slopes? There are many rules; all share this Optimizer.
 class Optimizer:
     """The base of all optimizers. A subclass says in `update` what to subtract.
     `params` is a list of Tensors, such as `model.parameters()`; `lr` may be changed
@@ -854,45 +865,52 @@ class Optimizer:
     buffers: tuple = ()  # names of arrays that the rule keeps for each parameter
     _saved, _find, __repr__ = np.ndarray, Module._find, Module.__repr__
     state_dict, load_state_dict = Module.state_dict, Module.load_state_dict
-    zero_grad = Module.zero_grad  # they find and save arrays as modules do
 
     def __init__(self, params, lr=1e-3, weight_decay=0.0) -> None:
         self.params, self.lr, self.weight_decay = tuple(params), lr, weight_decay
         good = {p for p in self.params if isinstance(p, Tensor) and not p.op}
         text = "params are different Tensors that you made, not {!r:.50}"
         _require(len(good) == len(self.params) > 0, text, self.params)
-        self.steps = np.zeros(len(self.params), int)
-        for name in self.buffers:
-            setattr(self, name, [np.zeros_like(p.data) for p in self.params])
+        kept = [[np.zeros_like(p.data) for _ in self.buffers] for p in self.params]
+        vars(self).update(zip(self.buffers, zip(*kept)))  # by name; below, by parameter
+        self.steps, self._kept = np.zeros(len(self.params), int), kept
+
+    def zero_grad(self) -> None:
+        """Set every `grad` to None."""
+        for p in self.params:
+            p.grad = None
 
     def update(self, g, t, *buffers: Any, **_: Any) -> Any:
         """What to subtract from a parameter with gradient `g` at step `t` (1, 2, ...).
-        The arrays named in `buffers` follow; they start at 0, change them in place."""
+        The arrays named in `buffers` follow. They start at 0; change them in place."""
         raise NotImplementedError(f"{type(self).__name__} has no update method")
 
     def step(self) -> None:
-        """Give each parameter that has a gradient a new array, a step downhill.
-        A graph that holds the old array still has the right gradients. ValueError if
-        `lr` is no number or a `grad` has a wrong shape, before anything changes."""
-        _check_step(self)
+        """Move each parameter that has a gradient downhill, into a new array.
+        Graphs that hold the old one keep the right gradients. ValueError if `lr` is not
+        a number or a `grad` has a wrong shape, before anything changes."""
+        self.lr = float(self.lr)  # before anything changes
+        for p in self.params:
+            if p.grad is not None and np.shape(p.grad) != p.data.shape:
+                raise ValueError(f"a grad {p.grad!r:.40} for a parameter {p.shape}")
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 g = p.grad + self.weight_decay * p.data if self.weight_decay else p.grad
                 self.steps[i] += 1
-                kept = [getattr(self, name)[i] for name in self.buffers]
-                change = self.update(g, int(self.steps[i]), *kept)
-                _require(np.shape(change) == p.shape, "update gave {!r:.50}", change)
-                p.data = np.asarray(p.data - change, p.dtype)
+                change = self.update(g, int(self.steps[i]), *self._kept[i])
+                if change is None or change.shape != p.data.shape:
+                    raise ValueError(f"update returned {change!r:.50}")
+                p.data = np.asarray(p.data - change, p.data.dtype)
 
 
 # Where does one learning rate fail? In a valley that is steep across and flat along,
-# such as x^2 / 2 + 50 y^2. A step turns y into (1 - 100 lr) y, which grows for lr over
-# 0.02, but then x hardly moves. Momentum helps: a velocity keeps a part of itself and
-# adds each slope. Along the valley the slopes agree, and the velocity grows; across,
-# they alternate and cancel (Polyak, 1964).
+# such as x^2 / 2 + 50 y^2. A step turns y into (1 - 100 lr) y. This grows if lr is over
+# 0.02, but with a smaller lr, x hardly moves. Momentum helps: a velocity keeps a part
+# of itself and adds each slope. Along the valley the slopes agree, and the velocity
+# grows; across, they alternate and cancel (Polyak, 1964).
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr * v, where v = momentum * v + g.
-    "Stochastic", because a batch's gradient is a noisy guess at that of all data.
+    "Stochastic" means random, like the batches of chapter 12.
     >>> x = Tensor(1.0)
     >>> optimizer = SGD([x], momentum=0.25)
     >>> for optimizer.lr, slope in (0.25, 4.0), (0.5, 8.0):
@@ -913,11 +931,11 @@ class SGD(Optimizer):
         return self.lr * velocity
 
 
-# Adam divides every slope by its own usual size. `m` averages the slope, a momentum,
-# and `v` its square; the step is lr * m / sqrt(v). A number whose slopes agree moves by
-# about lr, however small they are; one whose slopes alternate or are mostly noise moves
-# less. beta is the weight of an average's past. Averages start at 0, so after t steps
-# the weights of the slopes sum to 1 - beta^t; we divide by that. eps prevents 0 / 0.
+# Adam divides every slope by its usual size. `m` is an average of the slope, a kind of
+# velocity, and `v` one of its square; the step is lr * m / sqrt(v). A parameter whose
+# slopes agree moves by about lr, however small they are; one whose slopes alternate
+# moves less. beta is the weight of an average's past. Averages start at 0, so after t
+# steps their weights sum to 1 - beta^t; we divide by that. eps prevents 0 / 0.
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, Adam, 2015, algorithm 1), three steps by hand:
     >>> x, m, v, p = 1.0, 0.0, 0.0, Tensor(1.0)
@@ -962,9 +980,9 @@ class Adam(Optimizer):
 # one. How good a guess is a batch's gradient? Our example, here and in chapter 13, is
 # to find a circle in a space of ten dimensions, eight of which do not matter:
 def _points(n, seed):
-    """n points (n, 10), and their labels: do the first two coordinates lie inside?
-    The slope of one weight, times 1000: in ten batches, their mean, and in all the
-    data. Three of the ten have the wrong sign, but over many steps, errors cancel:
+    """n points (n, 10), and labels: do the first two coordinates lie in the circle?
+    Here is the slope of one weight, times 1000, in ten batches, their mean, which must
+    be that in all data, and the latter. Three batches have the wrong sign:
     >>> (X, y), model = _points(200, seed=0), MLP(10, [64, 64, 2], rng=0)
     >>> def slope(X, y):
     ...     model.zero_grad()
@@ -981,9 +999,9 @@ def train_epoch(
     model, optimizer, X, y, loss=cross_entropy, batch_size=32, rng=None
 ) -> float:
     """Train `model` on all rows of X and y once; return their mean loss.
-    `rng`, a NumPy Generator, shuffles them (a seed would repeat its order) into batches
-    of about batch_size: ceil(N / batch_size), equal to within one row. `loss` is a mean
-    over rows. The model stays in training mode. ValueError if X is empty or y differs.
+    `rng`, a NumPy Generator, shuffles them (a seed would repeat its order) into
+    ceil(N / batch_size) batches, equal to within one row. `loss` is a mean over rows.
+    The model stays in training mode. ValueError if X is empty or y has another length.
 
     Which learning rate? Try values far apart. The loss in epochs 1, 4, 7 and 10:
     >>> X, y = _points(200, seed=0)
@@ -997,11 +1015,10 @@ def train_epoch(
        0.01   0.72   0.39   0.15   0.04
         1.0 309.35   6.07   1.63   0.68
 
-    Untrained, all have a loss near log 2 = 0.69, that of giving both classes
-    probability 1/2 (log C for C classes). Too small a rate does nothing; too large a
-    one leaps up in the first epoch, and ends where it began. To settle, shrink
-    `optimizer.lr` at the end.
-    """
+    An untrained network gives both classes a probability near 1/2, so its loss is near
+    log 2 = 0.69 (log C for C classes). With too small a rate, nothing happens. With too
+    large a rate, the loss leaps up in the first epoch, and ends where it began. To let
+    the loss settle, shrink `optimizer.lr` at the end."""
     X, y = np.asarray(X), np.asarray(y)
     _require(len(X) == len(y) > 0, "X has {} rows, and y has {}", len(X), len(y))
     order, total = np.random.default_rng(rng).permutation(len(X)), 0.0
@@ -1050,20 +1067,21 @@ def _overfitting():
     ...     return model
 
     Epoch; loss and accuracy on the training data; the same on the validation data:
-    >>> _ = fit(MLP(10, [64, 64, 2], rng=1), show=(1, 5, 10, 40))
+    >>> _ = fit(MLP(10, [64, 64, 2], rng=1), show=(1, 4, 7, 10, 40))
         1     0.59 0.69     0.68 0.57
-        5     0.22 0.94     0.52 0.74
+        4     0.31 0.90     0.58 0.70
+        7     0.10 0.99     0.48 0.78
        10     0.04 1.00     0.56 0.77
        40     0.00 1.00     0.70 0.80
 
     It knows its 200 points by heart, and a fifth of its answers to new ones are wrong.
     This is overfitting: it has found rules that hold for these points only. After epoch
-    5 its answers still get better, but it becomes certain of them all, and wrong
-    answers that are certain cost so much that the validation loss rises.
+    7 its answers still get better, but it becomes certain of them all, and being
+    certain of a wrong answer costs so much that the validation loss rises.
 
-    What helps? Stopping early, at epoch 5; fewer neurons, which can remember less;
-    Dropout, which disturbs their memory; weight decay, which shrinks weights that the
-    data do not need, here those of eight inputs; and more data. The same columns:
+    What helps? Stopping early, at epoch 7; fewer neurons, which can remember less;
+    Dropout (chapter 14), which disturbs their memory; weight decay, which shrinks
+    weights that the data do not need; more data. The same columns, after 40 epochs:
     >>> def dropping(rng):
     ...     hidden = [Layer(10, 64, rng=rng), Dropout(0.5, rng), Layer(64, 64, rng=rng)]
     ...     return Sequential(*hidden, Dropout(0.5, rng), Layer(64, 2, None, rng=rng))
@@ -1081,9 +1099,9 @@ def _overfitting():
     weight decay     0.05 1.00     0.31 0.87
     800 points       0.00 1.00     0.30 0.91
 
-    All are less certain of their mistakes; weight decay and more data also make fewer.
-    We prefer weight decay because of the validation data, so it fits them a little
-    better than new data. An honest figure needs test data, used once, after the choice:
+    All are less certain of their mistakes. Weight decay and more data also make fewer,
+    8 neurons make more. We chose weight decay by its validation loss, so that loss
+    flatters it. For an honest figure we need test data, used once, after the choice:
     >>> print(judge(decayed, *test))
         0.33 0.86"""
 
@@ -1117,8 +1135,8 @@ class Dropout(Module):
 # where it does harm. (Ioffe and Szegedy, 2015, wanted to stop inputs drifting while
 # earlier layers learn; Santurkar et al., 2018, credit a smoother loss, which allows
 # larger steps.) But an answer must not depend on other rows, so evaluation uses running
-# averages. The variance of n values around their own mean is on average (n - 1) / n of
-# the true one; we correct it there.
+# averages. Around their own mean, n values have on average (n - 1) / n of the true
+# variance; the running average corrects for this.
 class BatchNorm1d(Module):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, over the rows of x (N, C).
     `momentum` is the weight of the new batch in the running averages, as in PyTorch.
@@ -1145,9 +1163,10 @@ class BatchNorm1d(Module):
             n, mean = len(x), x.mean(axis=0)
             centred = x - mean
             var = (centred * centred).mean(axis=0)
-            unbiased = var.data * (n / (n - 1))
             self.running_mean += self.momentum * (mean.data - self.running_mean)
-            self.running_var += self.momentum * (unbiased - self.running_var)
+            self.running_var += self.momentum * (
+                n / (n - 1) * var.data - self.running_var
+            )
         else:
             centred, var = x - self.running_mean, _tensor(self.running_var)
         return centred * (self.gamma / (var + self.eps).sqrt()) + self.beta
@@ -1171,16 +1190,16 @@ class BatchNorm1d(Module):
 # ==== 16  Attention: a network that writes ============================================
 # How does a machine write? It reads some letters (or words or parts of words: tokens),
 # gives each possible next one a score, writes the best, and reads again. The last
-# letter alone does not say whether "s" goes on as "she", "sea" or "sells". It must look
-# back. In attention (Vaswani et al., 2017), each place asks with a query q, and offers
-# a key k and a value v, all of them vectors. Where query and key point the same way,
-# their product, a score, is large; softmax turns scores into weights; each place gets
-# the weighted mean of the values. A sum of C products is about sqrt(C) times as large
-# as one, so we divide by that, or softmax would settle on one place at once. And no
-# place may look ahead, because it must learn to guess what stands there.
+# letter alone does not say whether "s" begins "she", "sea" or "sells". It must look
+# back. In attention (Vaswani et al., 2017), each place in the text has a query q, a key
+# k and a value v, all vectors. If a query and a key point the same way, their product,
+# a score, is large. Softmax turns the scores of a query into weights, and its place
+# gets the weighted mean of the values. A sum of C products is about sqrt(C) times as
+# large as one product, so we divide by sqrt(C), or softmax would settle on one place at
+# once. No place may look ahead, because it must learn to guess what stands there.
 def attention(q, k, v, causal=True) -> Tensor:
     """softmax(q k^T / sqrt(C)) v, for q (..., T, C), k (..., S, C), v (..., S, D).
-    If `causal`, place t sees only the places 0 to t. A query of 0 scores keys alike:
+    If `causal`, place t sees only the places 0 to t. With q = 0, all scores are equal:
     >>> q, k, v = np.zeros((3, 4)), np.zeros((3, 4)), [[1.0], [2.0], [6.0]]
     >>> attention(q, k, v).data.ravel().tolist()        # means of 1, of 1 and 2, of all
     [1.0, 1.5, 3.0]
@@ -1197,7 +1216,7 @@ def attention(q, k, v, causal=True) -> Tensor:
 
 
 def _writer():
-    """A tongue-twister to learn: rows of X have eight letters, and y those that follow.
+    """A tongue-twister to learn: a row of X has eight letters, y the next after each.
     >>> text = "she sells sea shells by the sea shore. "
     >>> letters = sorted(set(text))
     >>> codes = np.array([letters.index(letter) for letter in text * 2])
@@ -1205,8 +1224,8 @@ def _writer():
     >>> X, y = windows[:, :-1], windows[:, 1:]          # (39, 8) each
 
     A table turns each of the 12 letters into 16 numbers; another adds 16 for its place.
-    Attention adds what it finds earlier; an MLP gives the scores. A GPT has dozens of
-    these two in turn, normalised in between, and thousands of numbers per token.
+    Attention adds what it finds earlier; an MLP gives the scores. A GPT repeats these
+    two dozens of times, normalised in between, with thousands of numbers per token.
     >>> class Writer(Module):
     ...     def __init__(self, looks_back, rng):
     ...         shapes = (12, 16), (8, 16), (16, 16), (16, 16), (16, 16)
@@ -1220,9 +1239,9 @@ def _writer():
     ...         return self.mlp(h)
 
     It is still the machine of the first page, with 2,000 dials. After 200 steps, it
-    reads "e. " and writes on, without attention, then with it. Neither loss could be
-    lower: 0.74 is the least possible from the last letter, 0.19 from all before. (The
-    plain mean of these would do for one line; a library needs to know where to look.)
+    reads "e. " and writes on, without attention, then with it. No loss can be below
+    0.74 if only the last letter is seen, or below 0.19 if all so far are. (For one
+    line, equal weights for all places would do; a long text needs attention.)
     >>> for looks_back in False, True:
     ...     rng = np.random.default_rng(0)
     ...     writer, written = Writer(looks_back, rng), codes[36:39].tolist()
@@ -1238,14 +1257,14 @@ def _writer():
 
 
 ######## Part IV  The small print ######################################################
-@contextlib.contextmanager
-def no_grad():
+class no_grad:
     """Record nothing within the block, in this thread; chapter 4 has an example."""
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+
+    def __enter__(self) -> None:
+        self._token = _recording.set(False)
+
+    def __exit__(self, *_) -> None:
+        _recording.reset(self._token)
 
 
 def _array(x, dtype=None):
@@ -1278,7 +1297,7 @@ def stack(tensors, axis=0) -> Tensor:
 
 def concatenate(tensors, axis=0) -> Tensor:
     """Join tensors or arrays end to end along an existing axis.
-    >>> join = lambda a, b: concatenate([stack([a, b, a * b], 1), b[:, None]], axis=1)
+    >>> join = lambda a, b: concatenate([a[:, None], stack([a, b], 1), b[:, None]], 1)
     >>> gradcheck(join, Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     True"""
     arrays = _arrays(tensors)
@@ -1323,7 +1342,7 @@ def _equal(t, other):  # only itself, so that a Tensor can be the key of a dict
     return t is other
 
 
-def _in_place(t, other):  # t -= x means t = t - x, which would leave a parameter behind
+def _in_place(t, other):  # t -= x means t = t - x, a new Tensor that no optimizer knows
     lost = t.is_leaf and t.requires_grad and isinstance(other, (np.ndarray, np.generic))
     _require(not lost, "to change a parameter, write t.data -= ...", error=TypeError)
     return NotImplemented
@@ -1333,7 +1352,7 @@ def _reduce(t):  # a copy or pickle is a leaf: it keeps the numbers, not the gra
     return Tensor, (t.data, t.requires_grad), (None, {"grad": t.grad, "op": t.op})
 
 
-# Set so, type checkers do not see them, and do not take X @ W for an array.
+# Type checkers do not see methods set this way, so X @ W is no array to them.
 _methods = {"repr": _repr, "reduce": _reduce, "eq": _equal, "array": _as_array}
 _methods["format"] = lambda t, spec: format(t.item() if spec else repr(t), spec)
 _methods |= dict.fromkeys(["iadd", "isub", "imul", "itruediv", "ipow"], _in_place)
@@ -1346,7 +1365,7 @@ __dir__ = lambda: [*__all__, "__version__"]
 def _members(x, name, found):
     """Fill `found` with {id: (name, member)} of Tensors, arrays and Modules in x."""
     if isinstance(x, (Tensor, np.ndarray, Module)):
-        if id(x) in found or (isinstance(x, Tensor) and x.op):  # an op means: a result
+        if id(x) in found or (isinstance(x, Tensor) and x.op):  # a result has an op
             return found
         found[id(x)] = name, x
     inside = vars(x) if isinstance(x, Module) or not name else x  # no name: the root
@@ -1365,8 +1384,8 @@ def _describe(x):
     if isinstance(x, (list, tuple)):
         return f"[{', '.join(map(_describe, x))}]"
     if isinstance(x, (Module, Optimizer)):
-        inside = ", ".join(f"{name}={_describe(y)}" for name, y in vars(x).items())
-        return f"{type(x).__name__}({inside})"
+        inside = [f"{n}={_describe(y)}" for n, y in vars(x).items() if n[0] != "_"]
+        return f"{type(x).__name__}({', '.join(inside)})"
     return str(getattr(x, "__name__", getattr(x, "shape", x)))
 
 
@@ -1394,36 +1413,18 @@ def _require(good, text, *values, error: Any = ValueError):
 
 def _first_gradient(t, gradient):
     _require(t.requires_grad, "no input of it requires a gradient", error=RuntimeError)
-    text = "backward() of shape {} needs a gradient; or did you mean .sum().backward()?"
-    _require(gradient is not None or t.size == 1, text, t.shape)
-    g = np.ones(t.shape, t.dtype) if gradient is None else _array(gradient, t.dtype)
+    if gradient is None and t.data.size > 1:
+        raise ValueError(f"shape {t.shape}: pass a gradient, or call .sum().backward()")
+    g = np.ones_like(t.data) if gradient is None else _array(gradient, t.dtype)
     _require(g.shape == t.shape, "a gradient {} for a tensor {}", g.shape, t.shape)
     return g
-
-
-def _one_hot(labels, shape):
-    """Labels (...) as booleans (..., C), True for the right class."""
-    labels, text = np.asarray(labels), "logits {} need labels of integers {}, not {} {}"
-    good = labels.dtype.kind in "biu" and labels.shape == shape[:-1]
-    _require(good, text, shape, shape[:-1], labels.dtype, labels.shape)
-    target = labels[..., np.newaxis] == np.arange(shape[-1])
-    text = "labels lie between 0 and {}; leave padding out: logits[mask], labels[mask]"
-    _require(np.count_nonzero(target) == labels.size, text, shape[-1] - 1)
-    return target
-
-
-def _check_step(optimizer):
-    optimizer.lr = float(optimizer.lr)  # an np.float32 would round what it multiplies
-    for p in optimizer.params:
-        fits = p.grad is None or np.shape(p.grad) == p.data.shape
-        _require(fits, "a parameter {} has a grad {!r:.60}", p.shape, p.grad)
 
 
 if sys.version_info < (3, 10) or int(np.__version__.split(".")[0]) < 2:
     raise ImportError("minigrad needs Python 3.10 and NumPy 2.0, or newer")
 # Steps use the same large arrays again. On Linux, glibc returns free memory beyond a
-# threshold to the system, and getting it again costs a page fault per 4 kB. Freeing a
-# large block sets that threshold to twice its size (mallopt(3), M_MMAP_THRESHOLD).
+# threshold to the system, and getting it again costs a page fault per 4 kB. Freeing
+# 33 MB at once raises that threshold to 66 MB (mallopt(3), M_MMAP_THRESHOLD).
 np.empty(33_000_000, np.uint8)
 
 # ---- License -------------------------------------------------------------------------

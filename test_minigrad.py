@@ -374,7 +374,9 @@ class TestBackward(Test):
 
     def test_errors(self):
         t = Tensor(numbers(2, 3))
-        self.raises(ValueError, r"\(2, 3\) needs a grad.*\.sum\(\)", (t * 1).backward)
+        self.raises(
+            ValueError, r"shape \(2, 3\).*\.sum\(\)\.backward\(\)", (t * 1).backward
+        )
         self.raises(ValueError, r"\(3,\) for a tensor \(2, 3\)", t.backward, [1] * 3)
         self.raises(ValueError, r"\(1,\) for a tensor \(\)", t.sum().backward, [1.0])
         self.raises(RuntimeError, "requires a gradient", t.detach().backward)
@@ -996,8 +998,8 @@ class TestCrossEntropy(Test):
     def test_errors(self):
         t, f = Tensor(numbers(2, 3)), mg.cross_entropy
         for labels in [0, 3], [-1, 0]:
-            self.raises(ValueError, r"0 and 2; .*logits\[mask\]", f, t, labels)
-        need = r"logits \(2, 3\) need labels of integers \(2,\), not "
+            self.raises(ValueError, "0 to 2; for padding, use a mask", f, t, labels)
+        need = r"labels are integers \(2,\), not "
         self.raises(ValueError, need + r"float64 \(2,\)", f, t, [0.0, 1])
         self.raises(ValueError, need + "<U1", f, t, ["a", "b"])
         self.raises(ValueError, need + r"int\d+ \(1,\)", f, t, [0])
@@ -1588,7 +1590,9 @@ class TestOptimizer(OptimizerTest):
             for p in params:
                 p.grad = np.ones(2)
             before, params[i].grad = optimizer.state_dict(), wrong
-            self.raises(ValueError, r"parameter \(2,\) has a grad ", optimizer.step)
+            self.raises(
+                ValueError, r"(?s)a grad .* for a parameter \(2,\)", optimizer.step
+            )
             self.assertState(optimizer, before)
             self.assertSame([p.data for p in params], [numbers(2), numbers(2, seed=1)])
 
@@ -1626,7 +1630,7 @@ class TestOptimizer(OptimizerTest):
         forgetful = type("Forgetful", (mg.Optimizer,), {"update": lambda *args: None})(
             [t]
         )
-        self.raises(ValueError, "update gave None", forgetful.step)
+        self.raises(ValueError, "update returned None", forgetful.step)
         self.assertSame(t.data, np.array([1.0, 2.0]))
 
 
@@ -1689,7 +1693,7 @@ class TestAdam(OptimizerTest):
         fit(model, optimizer)
         self.check_loading(optimizer)
         names = ["steps", *(f"{name}.{i}" for name in "mv" for i in range(9))]
-        self.assertEqual([*optimizer.state_dict()], names)
+        self.assertEqual(sorted(optimizer.state_dict()), sorted(names))
         self.assertSame(optimizer.state_dict()["m.0"], optimizer.m[0])
 
 
