@@ -74,7 +74,7 @@ of its gradient that comes from each, and then pass on the sum, once. When does 
 them all? We always take the newest of the waiting numbers. All that we take later are
 older, so they cannot have used it and have no share for it.
 
->>> class Number(Number):                           # the old + and * make these, too
+>>> class Number(Number):                           # + and * find it by this name
 ...     made = 0
 ...     def __init__(self, data, *inputs):
 ...         self.data, self.inputs, self.grad = data, inputs, 0.0
@@ -183,7 +183,7 @@ class Tensor:
 
         A number or array in place of a tensor is a constant. A vjp must not change g,
         because others may hold it. It may refer to arrays such as `a`, but not to the
-        result Tensor, because such a cycle is not freed at once."""
+        result, which holds the vjp: such a cycle is not freed at once."""
         out = Tensor.__new__(Tensor)
         out.data, out.grad, out.op = np.asarray(value), None, op
         pairs = pairs if _recording.get() else ()
@@ -232,14 +232,13 @@ class Tensor:
         vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), 1, a))
         return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
 
-    # For 2 - x, Python asks 2 first, then x. In X @ W, an array X would try to turn W
-    # into an array. Because of the last of these lines, NumPy leaves the product to W.
+    # For 2 - x, Python asks 2 first, then x. It calls these:
     __radd__, __rmul__ = __add__, __mul__
     __rsub__ = lambda self, other: _tensor(other, self.dtype) - self
     __rtruediv__ = lambda self, other: _tensor(other, self.dtype) / self
     __rpow__ = lambda self, other: _tensor(other, self.dtype) ** self
     __rmatmul__ = lambda self, other: _tensor(other, self.dtype) @ self
-    __array_ufunc__ = None
+    __array_ufunc__ = None  # or an array X in X @ W would try to make W an array
 
     def _operands(self, other):
         """Both arrays. A number or list takes the dtype of self, so float32 stays."""
@@ -279,7 +278,7 @@ class Tensor:
     # path of that share is waiting. It is newer than a, so it goes first.
     def _gradients(self, gradient):
         """{tensor: gradient} for self and all that it was computed from."""
-        gradients, summed = {self: gradient}, set()
+        gradients, summed = {self: gradient}, set()  # summed: only we hold the sum
         waiting = [(-self._age, self)]  # a heap, which finds the newest quickly
         while waiting:
             newest = heappop(waiting)[1]
@@ -292,8 +291,8 @@ class Tensor:
                     gradients[tensor] = share
                     heappush(waiting, (-tensor._age, tensor))
                 elif tensor in summed:
-                    gradients[tensor] += share  # faster; nobody else holds this sum
-                else:  # the first share may be the g of another tensor
+                    gradients[tensor] += share  # in place, which is faster
+                else:  # not in place: the first share may be another tensor's g
                     gradients[tensor] = gradients[tensor] + share
                     summed.add(tensor)
         return gradients
@@ -377,7 +376,7 @@ class Tensor:
         (11.0, [[6.0, 8.0]], [[2.0], [4.0]])"""
         a, b = self._operands(other)
         if a.ndim == 2 <= b.ndim or b.ndim > 2 <= a.ndim:
-            # Two matrices, or batches of them. mT swaps the last two axes, T all axes.
+            # (n, k) @ (k, m), or batches of these. mT swaps the last two axes, T all.
             pairs = (self, lambda g: g @ b.mT), (other, lambda g: a.mT @ g)
             if a.shape[-1] != b.shape[-2]:
                 raise ValueError(f"shapes {a.shape} @ {b.shape} do not fit")
@@ -405,7 +404,7 @@ class Tensor:
     def mean(self, axis=None, keepdims=False) -> Tensor:
         """The mean over `axis`."""
         total = self.sum(axis, keepdims)
-        return total / (self.size // max(total.size, 1))
+        return total / (self.size // max(total.size, 1))  # numbers in each sum
 
     # The largest number alone decides, so it gets the whole gradient; ties split it.
     def max(self, axis=None, keepdims=False) -> Tensor:
@@ -529,9 +528,9 @@ class Tensor:
     # How does a network choose among C classes? It gives each a score, and softmax
     # turns scores into probabilities: e^score, divided by the sum of them all. Again
     # e^1000 is too large. But a number added to all scores cancels in the fraction, so
-    # we subtract the largest score first. When score j rises, probability p_j rises at
-    # the rate p_j (1 - p_j), and every other p_i falls at the rate p_i p_j. Weighted by
-    # g and added, these give score j the gradient p_j (g_j - the sum of all g_i p_i).
+    # we subtract the largest score first. By the quotient rule, when score j rises, p_j
+    # rises at the rate p_j (1 - p_j), and every other p_i falls at the rate p_i p_j.
+    # Weighted by g, these add up to score j's gradient, p_j (g_j - sum of all g_i p_i).
     def softmax(self, axis=-1) -> Tensor:
         """Probabilities, which lie between 0 and 1 and sum to 1 along `axis`.
         >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
@@ -543,9 +542,9 @@ class Tensor:
         vjp = lambda g: p * (g - (g * p).sum(axis=axis, keepdims=True))
         return Tensor.from_op(p, "softmax", (self, vjp))
 
-    # The logarithm of a probability that was rounded to 0 is -inf. But log p_j is score
-    # j minus log(sum of all e^score), which is safe. It rises with score j at the rate
-    # 1 - p_j, and the logarithms of all others fall at the rate p_j.
+    # The logarithm of a probability rounded to 0 is -inf. But log p_j is score j minus
+    # log(sum of all e^score), which is safe. When score j rises, log p_j rises at the
+    # rate 1 - p_j, all others fall at the rate p_j: in sum, g_j - p_j (sum of all g).
     def log_softmax(self, axis=-1) -> Tensor:
         """The logarithm of softmax, accurate even where a probability rounds to 0."""
         z, e, total = Tensor._shifted_exp(self.data, axis)
@@ -555,7 +554,7 @@ class Tensor:
     @staticmethod
     def _shifted_exp(x, axis):
         """z = x minus its maximum, e^z, and the sum of e^z along `axis`."""
-        z = x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+        z = x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)  # if empty
         e = np.exp(z)
         if e.itemsize == 4:  # float32, whose numbers below 1e-38, the subnormal ones,
             e *= e >= 1e-30  # are slow, and do not matter beside the largest, 1
@@ -591,7 +590,7 @@ def cross_entropy(logits, labels) -> Tensor:
     >>> logits = Tensor(np.zeros((1, 2, 2)))                # the network knows nothing
     >>> loss = cross_entropy(logits, [[0, 1]])
     >>> (3 * loss).backward()
-    >>> f"{loss:.3f}", logits.grad.tolist()                 # log 2, 3 (p - target) / N
+    >>> f"{loss:.3f}", logits.grad.tolist()                 # log 2; 3 (p - target) / N
     ('0.693', [[[-0.75, 0.75], [0.75, -0.75]]])
 
     For probabilities p as targets: -(p * logits.log_softmax()).sum(axis=-1).mean()."""
@@ -641,7 +640,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     good = {str(x.dtype) for x in inputs if x.requires_grad} == {"float64"}
     _require(good, "gradcheck needs float64 Tensors that require gradients")
     out = f(*inputs)
-    weights = -1 - np.arange(out.size).reshape(out.shape) * 0.618 % 1
+    weights = -1 - (np.arange(out.size) * 0.618 % 1).reshape(out.shape)
     weights.setflags(write=False)
     gradients = out._gradients(weights)
     for i, x in enumerate(inputs):
@@ -692,7 +691,7 @@ class Module:
     ['W', 'b', 'V', 'c']"""
 
     training = True  # train() and eval() set it, which matters in chapter 14
-    _saved: Any = (Tensor, np.ndarray)
+    _saved: Any = (Tensor, np.ndarray)  # what state_dict finds
 
     def __call__(self, *args, **kwargs) -> Any:
         return self.forward(*args, **kwargs)
@@ -728,25 +727,12 @@ class Module:
         return self.train(False)
 
     def state_dict(self: Any) -> dict[str, Any]:
-        """Copies of all arrays by name, for np.savez("a.npz", **model.state_dict()):
-        >>> model = BatchNorm1d(1)
-        >>> state = model.state_dict()
-        >>> model.running_mean += 1.0
-        >>> model.load_state_dict(state)                    # or np.load("a.npz")
-        >>> model.running_mean.tolist()
-        [0.0]"""
+        """Copies of all arrays by name, for np.savez("a.npz", **model.state_dict())."""
         return {name: array.copy() for name, array in _arrays_of(self).items()}
 
     def load_state_dict(self: Any, state) -> None:
-        """Copy a `state_dict()` back; ValueError if any name or shape differs.
-        If you save the optimizer, too, and restore settings such as `lr` and random
-        generators yourself, training goes on as if it had never stopped."""
-        arrays = _arrays_of(self)
-        ours = {(name, array.shape) for name, array in arrays.items()}
-        theirs = {(name, np.shape(state[name])) for name in state}
-        _require(ours == theirs, "this state does not fit: {}", sorted(ours ^ theirs))
-        for name, array in arrays.items():
-            array[...] = state[name]
+        """Copy back a `state_dict()` or np.load("a.npz"); ValueError if it differs."""
+        _load(_arrays_of(self), state)
 
     def __repr__(self: Any):
         return _describe(self)
@@ -872,7 +858,7 @@ class Optimizer:
         text = "params are different Tensors that you made, not {!r:.50}"
         _require(len(good) == len(self.params) > 0, text, self.params)
         kept = [[np.zeros_like(p.data) for _ in self.buffers] for p in self.params]
-        vars(self).update(zip(self.buffers, zip(*kept)))  # by name; below, by parameter
+        vars(self).update(zip(self.buffers, zip(*kept)))  # adam.m and so on
         self.steps, self._kept = np.zeros(len(self.params), int), kept
 
     def zero_grad(self) -> None:
@@ -913,8 +899,8 @@ class SGD(Optimizer):
     "Stochastic" means random, like the batches of chapter 12.
     >>> x = Tensor(1.0)
     >>> optimizer = SGD([x], momentum=0.25)
-    >>> for optimizer.lr, slope in (0.25, 4.0), (0.5, 8.0):
-    ...     x.grad = np.array(slope)
+    >>> for lr, slope in (0.25, 4.0), (0.5, 8.0):
+    ...     optimizer.lr, x.grad = lr, np.array(slope)
     ...     optimizer.step()                            # v = 4, then 0.25 * 4 + 8 = 9
     >>> x.item()                                        # 1 - 0.25 * 4 - 0.5 * 9
     -4.5"""
@@ -934,8 +920,8 @@ class SGD(Optimizer):
 # Adam divides every slope by its usual size. `m` is an average of the slope, a kind of
 # velocity, and `v` one of its square; the step is lr * m / sqrt(v). A parameter whose
 # slopes agree moves by about lr, however small they are; one whose slopes alternate
-# moves less. beta is the weight of an average's past. Averages start at 0, so after t
-# steps their weights sum to 1 - beta^t; we divide by that. eps prevents 0 / 0.
+# moves less. beta is the weight of the past. Averages start at 0, so weights sum to
+# 1 - beta after one step, 1 - beta^t after t; we divide by that. eps prevents 0 / 0.
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, Adam, 2015, algorithm 1), three steps by hand:
     >>> x, m, v, p = 1.0, 0.0, 0.0, Tensor(1.0)
@@ -981,8 +967,8 @@ class Adam(Optimizer):
 # to find a circle in a space of ten dimensions, eight of which do not matter:
 def _points(n, seed):
     """n points (n, 10), and labels: do the first two coordinates lie in the circle?
-    Here is the slope of one weight, times 1000, in ten batches, their mean, which must
-    be that in all data, and the latter. Three batches have the wrong sign:
+    Here is the slope of one weight, times 1000: in ten batches, then their mean, then
+    in all data, which must agree. Three batches have the wrong sign:
     >>> (X, y), model = _points(200, seed=0), MLP(10, [64, 64, 2], rng=0)
     >>> def slope(X, y):
     ...     model.zero_grad()
@@ -1075,9 +1061,9 @@ def _overfitting():
        40     0.00 1.00     0.70 0.80
 
     It knows its 200 points by heart, and a fifth of its answers to new ones are wrong.
-    This is overfitting: it has found rules that hold for these points only. After epoch
-    7 its answers still get better, but it becomes certain of them all, and being
-    certain of a wrong answer costs so much that the validation loss rises.
+    This is overfitting: it has found rules that hold for these points only. By epoch
+    40 its answers are a little better still, but it has become certain of them all, and
+    being certain of a wrong answer costs so much that the validation loss rises.
 
     What helps? Stopping early, at epoch 7; fewer neurons, which can remember less;
     Dropout (chapter 14), which disturbs their memory; weight decay, which shrinks
@@ -1127,7 +1113,7 @@ class Dropout(Module):
         if not self.training:
             return x
         kept = self.rng.random(x.shape, np.float32) >= self.p
-        return x * (kept / (1 - self.p or 1)).astype(x.dtype)  # p = 1 keeps none
+        return x * (kept / ((1 - self.p) or 1)).astype(x.dtype)  # p = 1 keeps none
 
 
 # Chapter 10 set the signal's size at the start; batch normalisation keeps it: each
@@ -1135,8 +1121,8 @@ class Dropout(Module):
 # where it does harm. (Ioffe and Szegedy, 2015, wanted to stop inputs drifting while
 # earlier layers learn; Santurkar et al., 2018, credit a smoother loss, which allows
 # larger steps.) But an answer must not depend on other rows, so evaluation uses running
-# averages. Around their own mean, n values have on average (n - 1) / n of the true
-# variance; the running average corrects for this.
+# averages. Around their own mean, which fits them best, n values have on average only
+# (n - 1) / n of the true variance; the running average corrects for this.
 class BatchNorm1d(Module):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, over the rows of x (N, C).
     `momentum` is the weight of the new batch in the running averages, as in PyTorch.
@@ -1195,8 +1181,8 @@ class BatchNorm1d(Module):
 # k and a value v, all vectors. If a query and a key point the same way, their product,
 # a score, is large. Softmax turns the scores of a query into weights, and its place
 # gets the weighted mean of the values. A sum of C products is about sqrt(C) times as
-# large as one product, so we divide by sqrt(C), or softmax would settle on one place at
-# once. No place may look ahead, because it must learn to guess what stands there.
+# large as one (see chapter 10), so we divide by sqrt(C), or softmax would settle on one
+# place at once. None may look ahead, because it must learn to guess what stands there.
 def attention(q, k, v, causal=True) -> Tensor:
     """softmax(q k^T / sqrt(C)) v, for q (..., T, C), k (..., S, C), v (..., S, D).
     If `causal`, place t sees only the places 0 to t. With q = 0, all scores are equal:
@@ -1224,8 +1210,9 @@ def _writer():
     >>> X, y = windows[:, :-1], windows[:, 1:]          # (39, 8) each
 
     A table turns each of the 12 letters into 16 numbers; another adds 16 for its place.
-    Attention adds what it finds earlier; an MLP gives the scores. A GPT repeats these
-    two dozens of times, normalised in between, with thousands of numbers per token.
+    Attention adds what it finds earlier; an MLP gives the scores. A GPT repeats
+    both, dozens of times, normalised in between, with thousands of numbers per token.
+    (To write one line, equal weights for all places would do; a book needs attention.)
     >>> class Writer(Module):
     ...     def __init__(self, looks_back, rng):
     ...         shapes = (12, 16), (8, 16), (16, 16), (16, 16), (16, 16)
@@ -1240,8 +1227,7 @@ def _writer():
 
     It is still the machine of the first page, with 2,000 dials. After 200 steps, it
     reads "e. " and writes on, without attention, then with it. No loss can be below
-    0.74 if only the last letter is seen, or below 0.19 if all so far are. (For one
-    line, equal weights for all places would do; a long text needs attention.)
+    0.74 if only the last letter is seen, or below 0.19 if all so far are.
     >>> for looks_back in False, True:
     ...     rng = np.random.default_rng(0)
     ...     writer, written = Writer(looks_back, rng), codes[36:39].tolist()
@@ -1376,8 +1362,23 @@ def _members(x, name, found):
 
 
 def _arrays_of(x):
-    found = x._find(x._saved)
-    return {name: y.data if isinstance(y, Tensor) else y for name, y in found}
+    return {n: y.data if isinstance(y, Tensor) else y for n, y in x._find(x._saved)}
+
+
+def _load(arrays, state):
+    """If you save the optimizer, too, and restore settings such as `lr` and random
+    generators yourself, training goes on as if it had never stopped.
+    >>> model = BatchNorm1d(1)
+    >>> state = model.state_dict()
+    >>> model.running_mean += 1.0
+    >>> model.load_state_dict(state)
+    >>> model.running_mean.tolist()
+    [0.0]"""
+    ours = {(name, array.shape) for name, array in arrays.items()}
+    theirs = {(name, np.shape(state[name])) for name in state}
+    _require(ours == theirs, "this state does not fit: {}", sorted(ours ^ theirs))
+    for name, array in arrays.items():
+        array[...] = state[name]
 
 
 def _describe(x):
