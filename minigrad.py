@@ -226,8 +226,8 @@ class Tensor:
         ([0.0, 12.0], 5.545, 13.0)"""
         a, b = self._operands(other)
         value = a**b
-        # At a = 0, the slope b a^(b-1) is 0 * inf if b = 0, and a^b log(a) is 0 * -inf
-        # if b > 0. In both cases we take 0, as PyTorch does.
+        # At a = 0, the slope b a^(b-1) is 0 * inf if b = 0, and a^b log(a) is -inf or
+        # 0 * -inf if b >= 0. Here we take 0, as PyTorch does.
         vjp_a = lambda g: g * b * a ** np.where(b == 0, 0, b - 1)
         vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), 1, a))
         return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
@@ -300,7 +300,8 @@ class Tensor:
     def backward(self, gradient=None) -> None:
         """Give every tensor that led to this one its gradient, in its `grad`.
         A leaf adds it to what is there, so the gradients of several calls add up; set
-        `grad` to None to start afresh. Other tensors keep only the latest.
+        `grad` to None to start afresh. Others keep the latest (PyTorch keeps neither
+        these nor, after one call, the graph).
         >>> x = Tensor(1.0)
         >>> a = 2 * x
         >>> c = (a + 1) * a
@@ -543,8 +544,8 @@ class Tensor:
         return Tensor.from_op(p, "softmax", (self, vjp))
 
     # The logarithm of a probability rounded to 0 is -inf. But log p_j is score j minus
-    # log(sum of all e^score), which is safe. When score j rises, log p_j rises at the
-    # rate 1 - p_j, all others fall at the rate p_j: in sum, g_j - p_j (sum of all g).
+    # log(sum of all e^score), safe after the shift. When score j rises, log p_j rises
+    # at the rate 1 - p_j, others fall at the rate p_j: in all, g_j - p_j (sum of g).
     def log_softmax(self, axis=-1) -> Tensor:
         """The logarithm of softmax, accurate even where a probability rounds to 0."""
         z, e, total = Tensor._shifted_exp(self.data, axis)
@@ -556,8 +557,8 @@ class Tensor:
         """z = x minus its maximum, e^z, and the sum of e^z along `axis`."""
         z = x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)  # if empty
         e = np.exp(z)
-        if e.itemsize == 4:  # float32, whose numbers below 1e-38, the subnormal ones,
-            e *= e >= 1e-30  # are slow, and do not matter beside the largest, 1
+        if e.itemsize == 4:  # in float32, what is below 1e-38 is slow (subnormal), and
+            e *= e >= 1e-30  # below 1e-30, e does not count beside the largest, 1
         return z, e, np.add.reduce(e, axis, keepdims=True)
 
 
@@ -585,8 +586,8 @@ def mse_loss(prediction, target) -> Tensor:
 # probability minus target, where the target is 1 for the right class and 0 for others.
 def cross_entropy(logits, labels) -> Tensor:
     """The mean of -log(probability of the right class), for choosing (classification).
-    `logits` (..., C) are scores, before softmax; the integers `labels` (...) name the
-    right classes, 0 to C - 1, else ValueError. The mean is over all leading axes.
+    `logits` (..., C) are scores, before softmax (in PyTorch, C is axis 1); the integers
+    `labels` (...) are the right classes, 0 to C - 1. The mean is over all labels.
     >>> logits = Tensor(np.zeros((1, 2, 2)))                # the network knows nothing
     >>> loss = cross_entropy(logits, [[0, 1]])
     >>> (3 * loss).backward()
@@ -627,10 +628,10 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     gradcheck returns True if |backward - difference| <= atol + rtol * |difference| for
     each element of each input, else raises AssertionError. ValueError unless inputs are
     float64; f must be smooth there. The output is summed with uneven weights, because
-    the plain sum of a softmax never changes. They are negative and read-only to catch a
-    vjp that ignores or changes g. A mix of rules, and a vjp with a mistake:
-    >>> mix = lambda x: ((x - x.mean(1, True)).T.abs().log_softmax(0) / (x + 9)[:, 0])
-    >>> gradcheck(lambda x: mix(x).sigmoid().softmax(0), Tensor([[5, -2], [3, 0]]))
+    the plain sum of a softmax never changes: negative, for a vjp that ignores g, and
+    read-only, for a last one that changes it. A mix of rules, and a mistaken vjp:
+    >>> mix = lambda x: (x.T.abs().log_softmax(0) / (x + 3).mean(1)).sigmoid()
+    >>> gradcheck(lambda x: mix(x).softmax(0), Tensor([[5, -2, 1], [3, 0.5, 4]]))
     True
     >>> double = lambda x: Tensor.from_op(2 * x.data, "double", (x, lambda g: g * 3))
     >>> gradcheck(double, Tensor(1.0))
@@ -757,15 +758,15 @@ def _first_weights(shape, nonlin, rng):
     0.177: 4e-01 3e+00
     0.250: 4e+03 4e+04
 
-    With smaller weights it all vanishes, with larger ones it explodes, and training
-    hardly gets anywhere. Why is 0.177 right? A neuron sums nin products of a weight and
-    an input. Let weights be symmetric around 0, independent of each other and of the
-    inputs, with mean square s, and let inputs have mean square 1. In the square of the
-    sum, products of different terms average 0, so its mean is nin * s. To keep it at 1,
-    a linear neuron needs s = 1 / nin (LeCun et al., Efficient BackProp, 1998). ReLU
-    sets half of the sums to 0, which halves their mean square, so it needs 2 / nin,
-    here 0.177**2 (He et al., 2015). On the way back an input sums nout gradients, so
-    nout should replace nin; Glorot and Bengio (2010) use 2 / (nin + nout), for tanh."""
+    With smaller weights it all vanishes, and with larger ones it explodes. Why is 0.177
+    right? A neuron sums nin products of a weight and an input. Let weights be symmetric
+    around 0, independent of each other and of the inputs, with mean square s, and let
+    inputs have mean square 1. In the square of the sum, products of different terms
+    average 0, so its mean is nin * s. To keep it at 1, a linear neuron needs 1 / nin
+    (LeCun et al., Efficient BackProp, 1998). ReLU sets half of the sums to 0, which
+    halves their mean square, so it needs 2 / nin, here 0.177**2 (He et al., 2015). On
+    the way back an input sums nout gradients, so nout should replace nin; Glorot and
+    Bengio (2010) use 2 / (nin + nout), for tanh."""
     mean_square = (2 if nonlin is Tensor.relu else 1) / shape[0]
     return np.random.default_rng(rng).normal(0, math.sqrt(mean_square), shape)
 
@@ -873,8 +874,8 @@ class Optimizer:
 
     def step(self) -> None:
         """Move each parameter that has a gradient downhill, into a new array.
-        Graphs that hold the old one keep the right gradients. ValueError if `lr` is not
-        a number or a `grad` has a wrong shape, before anything changes."""
+        Graphs that hold the old one keep the right gradients. An `lr` that is not a
+        number, or a `grad` of a wrong shape, is an error before anything changes."""
         self.lr = float(self.lr)  # before anything changes
         for p in self.params:
             if p.grad is not None and np.shape(p.grad) != p.data.shape:
@@ -934,9 +935,8 @@ class Adam(Optimizer):
     >>> f"{x:.6f} {p:.6f}"
     '0.318042 0.318042'
 
-    Weight decay is a part of g here, so it is divided by sqrt(v), too. Try: AdamW,
-    whose `step` subtracts lr * weight_decay * p itself (Loshchilov and Hutter, 2019).
-    """
+    Weight decay is a part of g here, so it is divided by sqrt(v), too. Try: AdamW
+    (Loshchilov and Hutter, 2019), which in PyTorch subtracts lr * weight_decay * p."""
 
     buffers = ("m", "v")
 
@@ -1001,10 +1001,10 @@ def train_epoch(
        0.01   0.72   0.39   0.15   0.04
         1.0 309.35   6.07   1.63   0.68
 
-    An untrained network gives both classes a probability near 1/2, so its loss is near
-    log 2 = 0.69 (log C for C classes). With too small a rate, nothing happens. With too
-    large a rate, the loss leaps up in the first epoch, and ends where it began. To let
-    the loss settle, shrink `optimizer.lr` at the end."""
+    Untrained, both classes get about the probability 1/2, so the loss is about log 2 =
+    0.69 (log C for C classes). With too small a rate, nothing happens. With too large a
+    rate, the loss leaps up in the first epoch, and ends where it began. To let it
+    settle, shrink `optimizer.lr` at the end."""
     X, y = np.asarray(X), np.asarray(y)
     _require(len(X) == len(y) > 0, "X has {} rows, and y has {}", len(X), len(y))
     order, total = np.random.default_rng(rng).permutation(len(X)), 0.0
@@ -1085,9 +1085,9 @@ def _overfitting():
     weight decay     0.05 1.00     0.31 0.87
     800 points       0.00 1.00     0.30 0.91
 
-    All are less certain of their mistakes. Weight decay and more data also make fewer,
-    8 neurons make more. We chose weight decay by its validation loss, so that loss
-    flatters it. For an honest figure we need test data, used once, after the choice:
+    All are less certain of their mistakes. Weight decay and more data also make fewer.
+    For our 200 points, we choose weight decay by its validation loss, which may flatter
+    it. An honest figure needs test data, used once, after the choice:
     >>> print(judge(decayed, *test))
         0.33 0.86"""
 
@@ -1210,8 +1210,8 @@ def _writer():
     >>> X, y = windows[:, :-1], windows[:, 1:]          # (39, 8) each
 
     A table turns each of the 12 letters into 16 numbers; another adds 16 for its place.
-    Attention adds what it finds earlier; an MLP gives the scores. A GPT repeats
-    both, dozens of times, normalised in between, with thousands of numbers per token.
+    Attention adds what it finds earlier; an MLP gives the scores. A GPT has dozens of
+    attentions and MLPs before that, normalised in between, and thousands of numbers.
     (To write one line, equal weights for all places would do; a book needs attention.)
     >>> class Writer(Module):
     ...     def __init__(self, looks_back, rng):
