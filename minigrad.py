@@ -69,9 +69,9 @@ We never told it the 2 and the 1. But now we double a number twenty times:
 The answer, 2**20, is right. But each y was used twice, so `backward` followed 2**20
 paths to x, and added 1 for each. Sixty doublings would take it thousands of years.
 
-The cure is to wait. A number that was used in several places should wait for the share
-of its gradient that comes from each, and then pass on the sum, once. When does it have
-them all? We always take the newest of the waiting numbers. All that we take later are
+The cure is to wait. A number that was used in several places should wait for a share of
+its gradient from each place, and then pass on the sum, once. When does it have all its
+shares? We always take the newest of the waiting numbers. All that we take later are
 older, so they cannot have used it and have no share for it.
 
 >>> class Number(Number):                           # + and * find it by this name
@@ -96,11 +96,11 @@ True
 
 This is the engine of every deep-learning library. Part I makes it fast: Python makes an
 object for every number, so we compute with whole arrays. Part II builds networks, and
-finds better steps than a multiple of the slope. Part III trains them: how large a step,
-when to stop, how good is the result? It ends with a network that writes. Part IV, the
-small print, holds helpers such as `_array`, whose names say what they do. Running this
-file runs all its examples (>>>). Long ones have a function to themselves, such as
-`_bare_loop`. Our notation:
+finds better steps than a multiple of the slope. Part III trains them: how large should
+a step be, when should we stop, and how good is the result? It ends with a network that
+writes. Part IV, the small print, holds helpers such as `_array`, whose names say what
+they do. Running this file runs all its examples (>>>). Long ones have a function to
+themselves, such as `_bare_loop`. Our notation:
 
     a, b     the arrays of an operation's inputs
     g        the gradient of the loss with respect to an operation's output
@@ -115,6 +115,7 @@ Try: give Number a tanh, whose slope is 1 - tanh(x)**2, and fit tanh(w * x) to d
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import itertools
 import math
@@ -187,9 +188,8 @@ class Tensor:
         out = Tensor.__new__(Tensor)
         out.data, out.grad, out.op = np.asarray(value), None, op
         pairs = pairs if _recording.get() else ()
-        out._inputs = [
-            p for p in pairs if isinstance(p[0], Tensor) and p[0].requires_grad
-        ]
+        kept = [p for p in pairs if isinstance(p[0], Tensor) and p[0].requires_grad]
+        out._inputs = kept
         out.requires_grad, out._age = bool(out._inputs), next(_ages)
         return out
 
@@ -314,9 +314,7 @@ class Tensor:
         ValueError if it has several elements and no `gradient` of its own shape is
         given, RuntimeError if no input requires a gradient."""
         for tensor, g in self._gradients(_first_gradient(self, gradient)).items():
-            if (
-                not tensor._inputs
-            ):  # a leaf gets its own array, because x + y hands both the same g
+            if not tensor._inputs:  # a leaf needs its own: x + y hands both the same g
                 g = np.asarray(g).astype(tensor.data.dtype, casting="same_kind")
                 if tensor.grad is not None:
                     g += tensor.grad
@@ -545,7 +543,8 @@ class Tensor:
 
     # The logarithm of a probability rounded to 0 is -inf. But log p_j is score j minus
     # log(sum of all e^score), safe after the shift. When score j rises, log p_j rises
-    # at the rate 1 - p_j, others fall at the rate p_j: in all, g_j - p_j (sum of g).
+    # at the rate 1 - p_j, and the others fall at the rate p_j. So score j gets the
+    # gradient g_j - p_j (sum of g).
     def log_softmax(self, axis=-1) -> Tensor:
         """The logarithm of softmax, accurate even where a probability rounds to 0."""
         z, e, total = Tensor._shifted_exp(self.data, axis)
@@ -557,8 +556,8 @@ class Tensor:
         """z = x minus its maximum, e^z, and the sum of e^z along `axis`."""
         z = x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)  # if empty
         e = np.exp(z)
-        if e.itemsize == 4:  # in float32, what is below 1e-38 is slow (subnormal), and
-            e *= e >= 1e-30  # below 1e-30, e does not count beside the largest, 1
+        if e.itemsize == 4:  # float32 is slow below 1e-38 (subnormal), and a term below
+            e *= e >= 1e-30  # 1e-30 is lost in the sum, whose largest term is 1
         return z, e, np.add.reduce(e, axis, keepdims=True)
 
 
@@ -582,7 +581,7 @@ def mse_loss(prediction, target) -> Tensor:
 
 
 # For classes, the loss is minus the logarithm of the probability that the right class
-# got: 4.6 for 1 %, only 0.7 for 50 %. By the rates above, its gradient is simply
+# got: 4.6 for 1%, only 0.7 for 50%. By the rates above, the gradient of the scores is
 # probability minus target, where the target is 1 for the right class and 0 for others.
 def cross_entropy(logits, labels) -> Tensor:
     """The mean of -log(probability of the right class), for choosing (classification).
@@ -601,7 +600,7 @@ def cross_entropy(logits, labels) -> Tensor:
         got = f"{labels.dtype} {labels.shape}"
         raise ValueError(f"labels are integers {z.shape[:-1]}, not {got}")
     target = labels[..., np.newaxis] == np.arange(z.shape[-1])  # (...) -> (..., C)
-    losses = (np.log(total) - z)[target]  # no True, no loss
+    losses = (np.log(total) - z)[target]  # a label out of range loses its True
     if losses.size < labels.size:
         raise ValueError(
             f"labels lie in 0 to {z.shape[-1] - 1}; for padding, use a mask"
@@ -626,10 +625,10 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     eps 1e-12: wrong by 1e-04
 
     gradcheck returns True if |backward - difference| <= atol + rtol * |difference| for
-    each element of each input, else raises AssertionError. ValueError unless inputs are
-    float64; f must be smooth there. The output is summed with uneven weights, because
-    the plain sum of a softmax never changes: negative, for a vjp that ignores g, and
-    read-only, for a last one that changes it. A mix of rules, and a mistaken vjp:
+    each element of each input, else raises AssertionError. Inputs must be float64, and
+    f smooth there. The output is summed with uneven weights, because the plain sum of a
+    softmax never changes. They are negative, to expose a vjp that ignores g, and
+    read-only, so that the last vjp cannot change g. A mix of rules, then a wrong vjp:
     >>> mix = lambda x: (x.T.abs().log_softmax(0) / (x + 3).mean(1)).sigmoid()
     >>> gradcheck(lambda x: mix(x).softmax(0), Tensor([[5, -2, 1], [3, 0.5, 4]]))
     True
@@ -701,6 +700,7 @@ class Module:
         """What the module computes: yours to write."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
+    # The search through the attributes is `_members`; it yields (name, member) pairs.
     def _find(self: Any, kind):
         return [p for p in _members(self, "", {}).values() if isinstance(p[1], kind)]
 
@@ -727,6 +727,7 @@ class Module:
         """Switch to evaluation: `train(False)`."""
         return self.train(False)
 
+    # What can be found can be saved: parameters, and arrays that are not trained.
     def state_dict(self: Any) -> dict[str, Any]:
         """Copies of all arrays by name, for np.savez("a.npz", **model.state_dict())."""
         return {name: array.copy() for name, array in _arrays_of(self).items()}
@@ -739,12 +740,12 @@ class Module:
         return _describe(self)
 
 
-# Try: a polynomial as a Module, its coefficients the parameter. Fit it to a sine.
+# Try: write a polynomial as a Module; its coefficients are the parameter. Fit a sine.
 # ==== 10  How large are the first weights? ============================================
 # Where does training start? Not at zero, because two neurons with equal weights, coming
 # in and going out, get equal gradients and stay equal. So we draw weights at random.
-# But how large? Here a signal passes thirty ReLU layers with 64 x 64 weights, of three
-# sizes. We print the mean output and the mean size of the gradient of the input:
+# But how large? Here a signal passes through thirty ReLU layers. For three sizes of
+# weights, we print the mean output and the mean size of the gradient of the input:
 def _first_weights(shape, nonlin, rng):
     """
     >>> rng = np.random.default_rng(0)
@@ -838,8 +839,8 @@ class MLP(Sequential):
 class Optimizer:
     """The base of all optimizers. A subclass says in `update` what to subtract.
     `params` is a list of Tensors, such as `model.parameters()`; `lr` may be changed
-    between steps. `weight_decay` adds weight_decay * p, the slope of weight_decay / 2 *
-    p**2, to the gradient of each parameter p, which draws it towards 0. Your own rule:
+    between steps. `weight_decay` adds the slope of weight_decay / 2 * p**2 to the
+    gradient of each parameter p, which draws p towards 0. Your own rule:
     >>> class SignSGD(Optimizer):
     ...     def update(self, g, t):
     ...         return self.lr * np.sign(g)
@@ -873,10 +874,10 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} has no update method")
 
     def step(self) -> None:
-        """Move each parameter that has a gradient downhill, into a new array.
+        """Move each parameter that has a gradient one step downhill, into a new array.
         Graphs that hold the old one keep the right gradients. An `lr` that is not a
         number, or a `grad` of a wrong shape, is an error before anything changes."""
-        self.lr = float(self.lr)  # before anything changes
+        self.lr = float(self.lr)
         for p in self.params:
             if p.grad is not None and np.shape(p.grad) != p.data.shape:
                 raise ValueError(f"a grad {p.grad!r:.40} for a parameter {p.shape}")
@@ -919,10 +920,10 @@ class SGD(Optimizer):
 
 
 # Adam divides every slope by its usual size. `m` is an average of the slope, a kind of
-# velocity, and `v` one of its square; the step is lr * m / sqrt(v). A parameter whose
-# slopes agree moves by about lr, however small they are; one whose slopes alternate
-# moves less. beta is the weight of the past. Averages start at 0, so weights sum to
-# 1 - beta after one step, 1 - beta^t after t; we divide by that. eps prevents 0 / 0.
+# velocity, `v` is an average of its square, and the step is lr * m / sqrt(v). If slopes
+# agree, a parameter moves by about lr, however small they are; if they alternate, it
+# moves less. Each beta is the weight of the past. An average starts at 0, so after t
+# steps its weights sum to only 1 - beta^t, and we divide by that. eps prevents 0 / 0.
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, Adam, 2015, algorithm 1), three steps by hand:
     >>> x, m, v, p = 1.0, 0.0, 0.0, Tensor(1.0)
@@ -968,7 +969,7 @@ class Adam(Optimizer):
 def _points(n, seed):
     """n points (n, 10), and labels: do the first two coordinates lie in the circle?
     Here is the slope of one weight, times 1000: in ten batches, then their mean, then
-    in all data, which must agree. Three batches have the wrong sign:
+    in all data. The last two must agree. Three batches have the wrong sign:
     >>> (X, y), model = _points(200, seed=0), MLP(10, [64, 64, 2], rng=0)
     >>> def slope(X, y):
     ...     model.zero_grad()
@@ -1001,10 +1002,10 @@ def train_epoch(
        0.01   0.72   0.39   0.15   0.04
         1.0 309.35   6.07   1.63   0.68
 
-    Untrained, both classes get about the probability 1/2, so the loss is about log 2 =
-    0.69 (log C for C classes). With too small a rate, nothing happens. With too large a
-    rate, the loss leaps up in the first epoch, and ends where it began. To let it
-    settle, shrink `optimizer.lr` at the end."""
+    Before training, each class has a probability of about 1/2, so the loss is about
+    0.69, which is log 2 (log C for C classes). With too small a rate, nothing happens.
+    With too large a rate, the loss leaps up in the first epoch, and ends where it
+    began. To let it settle, shrink `optimizer.lr` at the end."""
     X, y = np.asarray(X), np.asarray(y)
     _require(len(X) == len(y) > 0, "X has {} rows, and y has {}", len(X), len(y))
     order, total = np.random.default_rng(rng).permutation(len(X)), 0.0
@@ -1085,19 +1086,19 @@ def _overfitting():
     weight decay     0.05 1.00     0.31 0.87
     800 points       0.00 1.00     0.30 0.91
 
-    All are less certain of their mistakes. Weight decay and more data also make fewer.
-    For our 200 points, we choose weight decay by its validation loss, which may flatter
-    it. An honest figure needs test data, used once, after the choice:
+    All are less certain of their mistakes. With weight decay or more data, they also
+    make fewer. For our 200 points, we choose weight decay by its validation loss, which
+    may flatter it. An honest figure needs test data, used once, after the choice:
     >>> print(judge(decayed, *test))
         0.33 0.86"""
 
 
 # Try: Dropout and weight decay together, and a weight decay of 0.1.
 # ==== 14  Dropout and batch normalisation =============================================
-# Two layers behave differently in training and in evaluation. Dropout switches neurons
-# off at random, so that none can rely on another, and learning by heart is of little
-# use (Srivastava et al., 2014; their p is the probability of keeping). The rest are
-# divided by 1 - p, so later sums are on average as large as in evaluation.
+# Two layers behave differently in training and in evaluation. Dropout switches each
+# neuron off with probability p, so that none can rely on another, and learning by heart
+# is of little use (Srivastava et al., 2014; their p is that of keeping). It divides the
+# others by 1 - p, so later sums are on average as large as in evaluation.
 class Dropout(Module):
     """In training, sets each element to 0 with probability `p`, anew in every call.
     >>> drop, x = Dropout(0.75, rng=0), np.ones(1000)
@@ -1121,8 +1122,8 @@ class Dropout(Module):
 # where it does harm. (Ioffe and Szegedy, 2015, wanted to stop inputs drifting while
 # earlier layers learn; Santurkar et al., 2018, credit a smoother loss, which allows
 # larger steps.) But an answer must not depend on other rows, so evaluation uses running
-# averages. Around their own mean, which fits them best, n values have on average only
-# (n - 1) / n of the true variance; the running average corrects for this.
+# averages. Values lie closer to their own mean than to the true one, so n of them show
+# on average (n - 1) / n of the true variance; the running average corrects for this.
 class BatchNorm1d(Module):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, over the rows of x (N, C).
     `momentum` is the weight of the new batch in the running averages, as in PyTorch.
@@ -1150,9 +1151,8 @@ class BatchNorm1d(Module):
             centred = x - mean
             var = (centred * centred).mean(axis=0)
             self.running_mean += self.momentum * (mean.data - self.running_mean)
-            self.running_var += self.momentum * (
-                n / (n - 1) * var.data - self.running_var
-            )
+            unbiased = n / (n - 1) * var.data
+            self.running_var += self.momentum * (unbiased - self.running_var)
         else:
             centred, var = x - self.running_mean, _tensor(self.running_var)
         return centred * (self.gamma / (var + self.eps).sqrt()) + self.beta
@@ -1179,10 +1179,10 @@ class BatchNorm1d(Module):
 # letter alone does not say whether "s" begins "she", "sea" or "sells". It must look
 # back. In attention (Vaswani et al., 2017), each place in the text has a query q, a key
 # k and a value v, all vectors. If a query and a key point the same way, their product,
-# a score, is large. Softmax turns the scores of a query into weights, and its place
+# a score, is large. Softmax turns a query's scores into weights, and the query's place
 # gets the weighted mean of the values. A sum of C products is about sqrt(C) times as
 # large as one (see chapter 10), so we divide by sqrt(C), or softmax would settle on one
-# place at once. None may look ahead, because it must learn to guess what stands there.
+# place at once. No place may look ahead, because it must learn to guess what is there.
 def attention(q, k, v, causal=True) -> Tensor:
     """softmax(q k^T / sqrt(C)) v, for q (..., T, C), k (..., S, C), v (..., S, D).
     If `causal`, place t sees only the places 0 to t. With q = 0, all scores are equal:
@@ -1197,7 +1197,7 @@ def attention(q, k, v, causal=True) -> Tensor:
     q, k, v = _tensor(q), _tensor(k), _tensor(v)
     scores = q @ k.transpose(*range(k.ndim - 2), -1, -2) / math.sqrt(k.shape[-1])
     if causal:
-        scores += np.triu(np.full(scores.shape[-2:], -np.inf, scores.dtype), 1)
+        scores = scores + np.triu(np.full(scores.shape[-2:], -np.inf, scores.dtype), 1)
     return scores.softmax() @ v
 
 
@@ -1209,10 +1209,10 @@ def _writer():
     >>> windows = np.array([codes[i : i + 9] for i in range(len(text))])
     >>> X, y = windows[:, :-1], windows[:, 1:]          # (39, 8) each
 
-    A table turns each of the 12 letters into 16 numbers; another adds 16 for its place.
-    Attention adds what it finds earlier; an MLP gives the scores. A GPT has dozens of
-    attentions and MLPs before that, normalised in between, and thousands of numbers.
-    (To write one line, equal weights for all places would do; a book needs attention.)
+    One table turns each of the 12 letters into 16 numbers; we add 16 from another, for
+    its place. Attention adds what it finds earlier; an MLP gives the scores. A GPT
+    alternates dozens of attentions and MLPs, and normalises in between. (One line is so
+    short that equal weights for all places would do; a book needs attention.)
     >>> class Writer(Module):
     ...     def __init__(self, looks_back, rng):
     ...         shapes = (12, 16), (8, 16), (16, 16), (16, 16), (16, 16)
@@ -1227,7 +1227,7 @@ def _writer():
 
     It is still the machine of the first page, with 2,000 dials. After 200 steps, it
     reads "e. " and writes on, without attention, then with it. No loss can be below
-    0.74 if only the last letter is seen, or below 0.19 if all so far are.
+    0.74 if only the last letter is seen (count what follows each), or 0.19 if all are.
     >>> for looks_back in False, True:
     ...     rng = np.random.default_rng(0)
     ...     writer, written = Writer(looks_back, rng), codes[36:39].tolist()
@@ -1243,7 +1243,7 @@ def _writer():
 
 
 ######## Part IV  The small print ######################################################
-class no_grad:
+class no_grad(contextlib.ContextDecorator):
     """Record nothing within the block, in this thread; chapter 4 has an example."""
 
     def __enter__(self) -> None:
@@ -1338,7 +1338,7 @@ def _reduce(t):  # a copy or pickle is a leaf: it keeps the numbers, not the gra
     return Tensor, (t.data, t.requires_grad), (None, {"grad": t.grad, "op": t.op})
 
 
-# Type checkers do not see methods set this way, so X @ W is no array to them.
+# Set this way, they are hidden from type checkers, which would call X @ W an array.
 _methods = {"repr": _repr, "reduce": _reduce, "eq": _equal, "array": _as_array}
 _methods["format"] = lambda t, spec: format(t.item() if spec else repr(t), spec)
 _methods |= dict.fromkeys(["iadd", "isub", "imul", "itruediv", "ipow"], _in_place)
