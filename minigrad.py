@@ -970,7 +970,7 @@ class Adam(Optimizer):
 def _points(n, seed):
     """n points (n, 10), and labels: do the first two coordinates lie in the circle?
     Here is the slope of one weight, times 1000: in ten batches, then their mean, then
-    in all data. The last two must agree. Three batches have the wrong sign:
+    in all the data. The last two must agree. Three batches have the wrong sign:
     >>> (X, y), model = _points(200, seed=0), MLP(10, [64, 64, 2], rng=0)
     >>> def slope(X, y):
     ...     model.zero_grad()
@@ -1005,8 +1005,8 @@ def train_epoch(
 
     Before training, each class gets about half of the probability, so the loss is about
     0.69, which is log 2 (log C for C classes). With too small a rate, nothing happens.
-    With too large a rate, the loss leaps up in the first epoch, and ends where it
-    began. To let it settle, shrink `optimizer.lr` at the end."""
+    With too large a rate, the loss leaps up in the first epoch, and ends at 0.68, as if
+    untrained. To let the loss settle, shrink `optimizer.lr` at the end."""
     X, y = np.asarray(X), np.asarray(y)
     _require(len(X) == len(y) > 0, "X has {} rows, and y has {}", len(X), len(y))
     order, total = np.random.default_rng(rng).permutation(len(X)), 0.0
@@ -1022,7 +1022,7 @@ def train_epoch(
 
 def predict(model, X) -> np.ndarray:
     """The outputs of `model` for X, as an array: in evaluation mode, nothing recorded.
-    Afterwards, every module is in its own mode again.
+    Afterwards, every module is in its own mode again. (For Dropout, see chapter 14.)
     >>> model = Sequential(Dropout(), Dropout().eval())
     >>> predict(model, [1.0, 3.0]).tolist(), model[0].training, model[1].training
     ([1.0, 3.0], True, False)"""
@@ -1063,13 +1063,13 @@ def _overfitting():
        40     0.00 1.00     0.70 0.80
 
     It knows its 200 points by heart, and a fifth of its answers to new ones are wrong.
-    This is overfitting: it has found rules that hold for these points only. By epoch
-    40 its answers are a little better still, but it has become certain of most of them,
+    This is overfitting: it has also found rules that hold only for these points. By
+    epoch 40 its answers are a little better, but it has become certain of most of them,
     and being certain of a wrong one costs so much that the validation loss rises.
 
     What helps? Stopping early, at epoch 7; fewer neurons, which can remember less;
     Dropout (chapter 14), which disturbs their memory; weight decay, which shrinks
-    weights that the data do not need; more data. The same columns, after 40 epochs:
+    weights that the data do not need; more data. The same figures, after 40 epochs:
     >>> def dropping(rng):
     ...     hidden = [Layer(10, 64, rng=rng), Dropout(0.5, rng), Layer(64, 64, rng=rng)]
     ...     return Sequential(*hidden, Dropout(0.5, rng), Layer(64, 2, None, rng=rng))
