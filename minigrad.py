@@ -597,15 +597,13 @@ def cross_entropy(logits, labels) -> Tensor:
     For probabilities p as targets: -(p * logits.log_softmax()).sum(axis=-1).mean()."""
     logits, labels = _tensor(logits), np.asarray(labels)
     z, e, total = Tensor._shifted_exp(logits.data, -1)
-    if labels.dtype.kind not in "biu" or labels.shape != z.shape[:-1]:
-        got = f"{labels.dtype} {labels.shape}"
-        raise ValueError(f"labels are integers {z.shape[:-1]}, not {got}")
+    good = labels.dtype.kind in "biu" and labels.shape == z.shape[:-1]
+    text = "labels are integers {0}, not {1.dtype} {1.shape}"
+    _require(good, text, z.shape[:-1], labels)
     target = labels[..., np.newaxis] == np.arange(z.shape[-1])  # (...) -> (..., C)
     losses = (np.log(total) - z)[target]  # a label out of range loses its True
-    if losses.size < labels.size:
-        raise ValueError(
-            f"labels lie in 0 to {z.shape[-1] - 1}; for padding, use a mask"
-        )
+    text = "labels lie in 0 to {}; for padding, use a mask"
+    _require(losses.size == labels.size, text, z.shape[-1] - 1)
     pair = logits, lambda g: (e / total - target) * (g / losses.size)  # True is 1
     return Tensor.from_op(np.add.reduce(losses) / losses.size, "cross_entropy", pair)
 
@@ -846,10 +844,11 @@ class Optimizer:
     ...     def update(self, g, t):
     ...         return self.lr * np.sign(g)
     >>> x, y = Tensor([3.0, -8.0]), Tensor(5.0, requires_grad=False)
-    >>> (x * x * y).sum().backward()
+    >>> loss, before = (x * x * y).sum(), x.data
+    >>> loss.backward()
     >>> SignSGD([x, y], lr=0.25).step()
-    >>> x.data.tolist(), y.item()                       # y gets no grad, so it stays
-    ([2.75, -7.75], 5.0)"""
+    >>> x.data.tolist(), before.tolist(), y.item()      # y gets no grad, so it stays
+    ([2.75, -7.75], [3.0, -8.0], 5.0)"""
 
     buffers: tuple = ()  # names of arrays that the rule keeps for each parameter
     _saved, _find, __repr__ = np.ndarray, Module._find, Module.__repr__
@@ -987,7 +986,7 @@ def train_epoch(
     model, optimizer, X, y, loss=cross_entropy, batch_size=32, rng=None
 ) -> float:
     """Train `model` on all rows of X and y once; return their mean loss.
-    `rng`, a NumPy Generator, shuffles them (a seed would repeat its order) into
+    `rng`, a NumPy Generator, shuffles them (a seed would repeat one order) into
     ceil(N / batch_size) batches, equal to within one row. `loss` is a mean over rows.
     The model stays in training mode. ValueError if X is empty or y has another length.
 
@@ -1079,7 +1078,8 @@ def _overfitting():
     ...     ("8 neurons", fit(MLP(10, [8, 2], rng=1)), train),
     ...     ("Dropout", fit(dropping(np.random.default_rng(1))), train),
     ...     ("weight decay", decayed, train),
-    ...     ("800 points", fit(MLP(10, [64, 64, 2], rng=1), more), more)]:
+    ...     ("800 points", fit(MLP(10, [64, 64, 2], rng=1), more), more),
+    ... ]:
     ...     print(f"{cure:12}", judge(model, *data), judge(model, *validation))
     8 neurons        0.28 0.92     0.52 0.74
     Dropout          0.16 0.98     0.43 0.81
@@ -1414,8 +1414,8 @@ def _require(good, text, *values, error: Any = ValueError):
 
 def _first_gradient(t, gradient):
     _require(t.requires_grad, "no input of it requires a gradient", error=RuntimeError)
-    if gradient is None and t.data.size > 1:
-        raise ValueError(f"shape {t.shape}: pass a gradient, or call .sum().backward()")
+    text = "shape {}: pass a gradient, or call .sum().backward()"
+    _require(gradient is not None or t.data.size <= 1, text, t.shape)
     g = np.ones_like(t.data) if gradient is None else _array(gradient, t.dtype)
     _require(g.shape == t.shape, "a gradient {} for a tensor {}", g.shape, t.shape)
     return g
