@@ -1244,14 +1244,14 @@ def _writer():
 
 
 ######## Part IV  The small print ######################################################
-class no_grad(contextlib.ContextDecorator):
+@contextlib.contextmanager
+def no_grad() -> Any:
     """Record nothing within the block, in this thread; chapter 4 has an example."""
-
-    def __enter__(self) -> None:
-        self._token = _recording.set(False)
-
-    def __exit__(self, *_) -> None:
-        _recording.reset(self._token)
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
 
 
 def _array(x, dtype=None):
