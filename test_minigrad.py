@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The tests of minigrad, in the order of minigrad.py.
+"""The tests of minigrad.
 
     python test_minigrad.py                           all; so do -m unittest and pytest
     python test_minigrad.py TestOperations.test_exp   one; -f stops at the first failure
 
-To find the tests of a feature, search for its name: operations are rows of OPERATIONS,
-what one line can say is a line of FACTS or of MISTAKES, and the rest is in classes. A
-new operation `sin` needs one row, or a test fails. The row says what NumPy does:
+To find the tests of a feature, search for its name. Operations are rows of OPERATIONS
+and EDGES, what one line can say is in FACTS or MISTAKES (run by TestLines), the rest is
+in classes. A new operation `sin` needs one row, which says what NumPy does:
 
     sin | a.sin() | np.sin(a)
 
@@ -39,7 +39,7 @@ from itertools import combinations, product
 from pathlib import Path
 from unittest import mock
 
-# Matrices as small as these take longer where several threads share one.
+# Before NumPy is imported: on small matrices, threads cost more than they save.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
@@ -61,15 +61,18 @@ WITH_SKLEARN = unittest.skipUnless(
 
 def load_tests(loader, *_):
     """The tests in the order of this file; unittest would sort them by name."""
-    examples_of_minigrad()
-    order = lambda case: sorted(loader.getTestCaseNames(case), key=[*vars(case)].index)
-    cases = Test.__subclasses__()
-    return unittest.TestSuite(case(name) for case in cases for name in order(case))
+    tests = []
+    for case in Test.__subclasses__():
+        order = [*vars(case)].index
+        tests += map(case, sorted(loader.getTestCaseNames(case), key=order))
+    if TestDocumentation("test_examples_of_minigrad") in tests:
+        examples_of_minigrad()
+    return unittest.TestSuite(tests)
 
 
 @functools.cache
 def examples_of_minigrad():
-    """They take three seconds, so they run beside the other tests."""
+    """They take three seconds, so they run beside the other tests, which come first."""
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, "minigrad.py"], cwd=HERE, **pipe)
 
@@ -85,11 +88,12 @@ def positive(*shape, seed=0):
 
 def central_differences(f, arrays, weights, eps=1e-5):
     """The gradients of (f(*arrays) * weights).sum() with respect to each array."""
-    gradients = [np.zeros(array.shape) for array in arrays]
-    for array, gradient in zip(arrays := copy.deepcopy(arrays), gradients):
+    gradients, arrays = [np.zeros(a.shape) for a in arrays], copy.deepcopy(arrays)
+    for array, gradient in zip(arrays, gradients):
         for index in np.ndindex(array.shape):
             old, results = array[index], []
-            for array[index] in old + eps, old - eps:
+            for moved in old + eps, old - eps:
+                array[index] = moved
                 results.append((f(*arrays) * weights).sum())
             array[index] = old
             gradient[index] = (results[0] - results[1]) / (2 * eps)
@@ -118,10 +122,11 @@ class Test(unittest.TestCase):
             yield
         except Exception as error:
             label = ", ".join(map(str, what))
-            raise self.failureException(f"{label}:\n{error}") from error
+            failure = self.failureException(f"{label}:\n{error}")
+            raise failure.with_traceback(error.__traceback__) from None
 
     def assertClose(self, actual, expected, rtol=1e-12, atol=None):
-        """Equal up to rounding; lists item by item."""
+        """Equal up to rounding, whatever the dtype; lists item by item."""
         if isinstance(expected, list) and isinstance(actual, list):
             for i, pair in enumerate(zip(actual, expected, strict=True)):
                 with self.about(f"item {i}"):
@@ -154,7 +159,8 @@ class Test(unittest.TestCase):
         """Test all that holds for an operation `f`, given its `reference` in NumPy."""
         tensors = [Tensor(array) for array in arrays]
         out = f(*tensors)
-        weights = numbers(*out.shape, seed=9).copy("F")
+        weights = numbers(*out.shape, seed=9).copy("F")  # in an odd layout, too
+        weights.flags.writeable = False  # no vjp may change its g
         out.backward(weights)
         grads = [t.grad.copy() for t in tensors]
         with self.about("value as in NumPy"):
@@ -170,27 +176,32 @@ class Test(unittest.TestCase):
             self.assertApart(*[a for t in tensors for a in (t.data, t.grad)], weights)
             self.assertTrue(all(t.grad.flags.writeable for t in tensors))
         with self.about("the same where the other inputs are constants"):
-            for constant in np.asarray, lambda a: Tensor(a, requires_grad=False):
-                for i, array in enumerate(arrays):
-                    mixed = [*map(constant, arrays)]
-                    mixed[i] = Tensor(array)
-                    f(*mixed).backward(weights)
-                    self.assertClose(mixed[i].grad, grads[i])
-            self.assertFalse(f(*map(constant, arrays)).requires_grad)
+            frozen = [Tensor(array, requires_grad=False) for array in arrays]
+            self.assertFalse(f(*frozen).requires_grad)
+            for constants, i in product((arrays, frozen), range(len(arrays))):
+                mixed = [*constants]
+                mixed[i] = Tensor(arrays[i])
+                f(*mixed).backward(weights)
+                self.assertClose(mixed[i].grad, grads[i])
         with self.about("float32 stays float32"):
             narrow = [Tensor(array.astype(F4)) for array in arrays]
-            result = f(*narrow)
-            result.backward(weights)
-            dtypes = [result.dtype, *[t.grad.dtype for t in narrow]]
+            inner = [t * 1 for t in narrow]  # leaves would convert their gradients
+            result = f(*inner)
+            result.backward(weights.astype(F4))
+            dtypes = [result.dtype, *[t.grad.dtype for t in inner]]
             self.assertEqual(dtypes, [F4] * len(dtypes))
             self.assertClose([t.grad for t in narrow], grads, 1e-4)
         with self.about("the same for every layout in memory"):
             for layout in LAYOUTS:
-                odd, even = ([Tensor(layout(a)) for a in arrays] for _ in range(2))
+                odd, even = (
+                    [Tensor(layout(a).copy("C")) for a in arrays] for _ in "12"
+                )
                 for t, array in zip(odd, arrays):
                     t.data = np.asarray(layout(array))
-                for some in odd, even:
-                    f(*some).backward(weights)
+                results = [f(*some) for some in (odd, even)]
+                for result in results:
+                    result.backward(weights)
+                self.assertClose(*[result.data for result in results])
                 self.assertClose([t.grad for t in odd], [t.grad for t in even])
         with self.about("the graph is freed with its result"):
             inner = [t * 1 for t in tensors]
@@ -202,65 +213,68 @@ class Test(unittest.TestCase):
 
 
 # ==== Operations: one row each ========================================================
-# Name | in Python, of Tensors a, b, c | in NumPy, if not the same | their shapes: 23,3
-# is (2, 3) and (3,), and . is () | "positive", if the numbers must be. A name in {}
-# stands for each of its VARIANTS, which ; separates.
+# Name | in Python, of Tensors a, b, c | in NumPy, if it reads differently | shapes |
+# "positive", if numbers must be. "23,3 .,." are two runs: shapes (2, 3) and (3,) for a
+# and b, then () and (). Without shapes, they are those of ANY. A name in {} stands for
+# each of its VARIANTS (between semicolons), the same one in both languages.
 OPERATIONS = """
-add         | a + b             |                    | {PAIRS}        | positive
-sub         | a - b             |                    | {PAIRS}        | positive
-mul         | a * b             |                    | {PAIRS}        | positive
-truediv     | a / b             |                    | {PAIRS}        | positive
-pow         | a ** b            |                    | {PAIRS}        | positive
-pow         | a ** {WHOLE}      |                    | 4
-matmul      | a @ b             |                    | {PRODUCTS}
-constants   | a {SIGN} {NUMBER} |                    | 3              | positive
-constants   | {NUMBER} {SIGN} a |                    | 3              | positive
-constants   | a @ {LIST}        |                    | 3 23
-constants   | {LIST} @ a        |                    | 3 32
-neg         | -a
-sum         | a.sum(axis={AXIS})  |  | 232
-sum         | a.sum()           |                    | {ANY}
-sum         | a.sum(1)          |                    | 032
-mean        | a.mean(axis={AXIS})  |  | 232
-mean        | a.mean(-1)        |                    | 3 032
-max         | a.max(axis={AXIS})  |  | 232
-max         | a.max(-1)         |                    | 3 032
-min         | a.min(axis={AXIS})  |  | 232
-min         | a.min(-1)         |                    | 3 032
-reshape     | a.reshape({SHAPE})                 |   | 23
-transpose   | a.transpose({ORDER})               |   | 234
-transpose   | a.transpose(2, 0, 3, 1)            |   | 2312
-T           | a.T
-getitem     | a[{INDEX}]        |                    | 232
-exp         | a.exp()           | np.exp(a)
-log         | a.log()           | np.log(a)          | {ANY}          | positive
-sqrt        | a.sqrt()          | np.sqrt(a)         | {ANY}          | positive
-abs         | a.abs()           | np.abs(a)
-abs         | abs(a)
-relu        | a.relu()          | (a + np.abs(a)) / 2
-tanh        | a.tanh()          | 1 - 2 / (np.exp(2 * a) + 1)
-sigmoid     | a.sigmoid()       | 1 / (1 + np.exp(-a))
-softmax     | a.softmax({ONE})  | softmax(a, {ONE})  | 23 232
-log_softmax | a.log_softmax({ONE})  | np.log(softmax(a, {ONE}))      | 23 232
-mse_loss    | mg.mse_loss(a, b)     | ((a - b) ** 2).mean()          | 3,3 22,22 .,.
-mse_loss    | mg.mse_loss(a, {LIST})            | ((a - {LIST}) ** 2).mean()  | 3
-cross_entropy | mg.cross_entropy(a, {LABELS})   | cross_entropy(a, {LABELS})  | 43
-cross_entropy | mg.cross_entropy(a, [[1, 0]])   | cross_entropy(a, [[1, 0]])  | 123
-cross_entropy | mg.cross_entropy(a, 2)          | cross_entropy(a, 2)         | 3
-attention   | mg.attention(a, b, c)       | attention(a, b, c)    | 34,34,32 212,212,213
-attention   | mg.attention(a, b, c, False)| attention(a, b, c, 0) | 24,34,32 212,222,221
-stack       | mg.stack([a, b, a], {ONE})        |    | 23,23
-stack       | mg.stack([*a])                    |    | 3 23
-stack       | mg.stack((a, {LIST}, a))          |    | 3
-concatenate | mg.concatenate([a, b, c])         |    | 23,13,03 2,1,3
-concatenate | mg.concatenate([a, b, a], -1)     |    | 23,21
-concatenate | mg.concatenate([{LIST}, a])       |    | 2
-where       | mg.where([[1], [0]], a, b)        |    | 3,. 3,21 21,3
-where       | mg.where(np.array([0, np.nan, 0]), a, b) |  | .,23 3,3
-where       | mg.where([True, False, True], {NUMBER}, a)  |  | . 3
+add           | a + b                       |                     | {PAIRS}
+sub           | a - b                       |                     | {PAIRS}
+mul           | a * b                       |                     | {PAIRS}
+truediv       | a / b                       |                     | {PAIRS}   | positive
+pow           | a ** b                      |                     | {PAIRS}   | positive
+pow           | a ** {WHOLE}                |                     | 4
+matmul        | a @ b                       |                     | {PRODUCTS}
+constants     | a {SIGN} {NUMBER}           |                     | 3         | positive
+constants     | {NUMBER} {SIGN} a           |                     | 3         | positive
+constants     | a * {NUMBER}                |                     | 3
+constants     | a @ {LIST}                  |                     | 3 23
+constants     | {LIST} @ a                  |                     | 3 32
+neg           | -a
+sum           | a.sum(axis={AXIS})          |                     | 232
+sum           | a.sum()                     |                     | {ANY}
+sum           | a.sum(1)                    |                     | 032
+mean          | a.mean(axis={AXIS})         |                     | 232
+mean          | a.mean(-1)                  |                     | 3 032
+max           | a.max(axis={AXIS})          |                     | 232
+max           | a.max(-1)                   |                     | 3 032
+min           | a.min(axis={AXIS})          |                     | 232
+min           | a.min(-1)                   |                     | 3 032
+reshape       | a.reshape({SHAPE})          |                     | 23
+transpose     | a.transpose({ORDER})        |                     | 234
+transpose     | a.transpose(2, 0, 3, 1)     |                     | 2312
+T             | a.T
+getitem       | a[{INDEX}]                  |                     | 232
+exp           | a.exp()                     | np.exp(a)
+log           | a.log()                     | np.log(a)           | {ANY}     | positive
+sqrt          | a.sqrt()                    | np.sqrt(a)          | {ANY}     | positive
+abs           | a.abs()                     | np.abs(a)
+abs           | abs(a)
+relu          | a.relu()                    | (a + np.abs(a)) / 2
+tanh          | a.tanh()                    | 1 - 2 / (np.exp(2 * a) + 1)
+sigmoid       | a.sigmoid()                 | 1 / (1 + np.exp(-a))
+softmax       | a.softmax({ONE})            | softmax(a, {ONE})   | 23 232
+log_softmax   | a.log_softmax({ONE})        | np.log(softmax(a, {ONE})) | 23 232
+mse_loss      | mg.mse_loss(a, b)           | ((a - b) ** 2).mean() | 3,3 22,22 .,.
+mse_loss      | mg.mse_loss(a, {LIST})      | ((a - {LIST}) ** 2).mean() | 3
+cross_entropy | mg.cross_entropy(a, {LABELS}) | cross_entropy(a, {LABELS}) | 43
+cross_entropy | mg.cross_entropy(a, [[1, 0]]) | cross_entropy(a, [[1, 0]]) | 123
+cross_entropy | mg.cross_entropy(a, 2)      | cross_entropy(a, 2) | 3
+attention     | mg.attention(a, b, c) | attend(a, b, c) | 34,34,32 24,34,32 212,222,221
+attention     | mg.attention(a, b, c, False) | attend(a, b, c, 0) | 24,34,32 212,222,221
+stack         | mg.stack([a, b, a], {ONE})  |                     | 23,23
+stack         | mg.stack([*a])              |                     | 3 23
+stack         | mg.stack((a, {LIST}, a))    |                     | 3
+concatenate   | mg.concatenate([a, b, c])   |                     | 23,13,03 2,1,3
+concatenate   | mg.concatenate([a, b, a], -1) |                   | 23,21
+concatenate   | mg.concatenate([{LIST}, a]) |                     | 2
+where         | mg.where([[1], [0]], a, b)  |                     | 3,. 3,21 21,3
+where         | mg.where(np.array([0, np.nan, 0]), a, b) |        | .,23 3,3
+where         | mg.where([True, False, True], {NUMBER}, a) |      | . 3
 """
 VARIANTS = {
     "ANY": ". 3 23 212 02",
+    # broadcasting
     "PAIRS": ".,. 23,23 23,3 .,23 21,13 2112,321 03,13 11,.",
     "PRODUCTS": """3,3 3,32 23,3 223,3 3,232 023,3 3,032 23,34 11,11 03,32 20,03 23,232
         223,231 2123,332 2113,1231 223,32 2123,32 203,32 220,03 223,30""",
@@ -269,7 +283,7 @@ VARIANTS = {
     "LIST": "[1, 2, 3]; (1.5, 2.5, 1); np.arange(1, 4); np.array([True, True, True])",
     "AXIS": "None; 0; 1; -1; (0, 1); (2, 0); (); 1, keepdims=True; None, keepdims=True",
     "WHOLE": "0; 1; 2; 3.0; -1; -2; np.int32(3)",
-    "ONE": "; 0; 1; -1; -2",
+    "ONE": "; 0; 1; -1; -2",  # an axis, or none
     "SHAPE": "6, 1; -1; (3, -1); 2, 3, 1; [2, 3]",
     "ORDER": "; 1, 2, 0; (1, 2, 0); [0, 2, 1]; -1, 0, -2",
     "INDEX": """0; -1; np.int64(1); 1, 2; 1, 2, 0; (); ...; None; 1:; ::-2; 0:0; True;
@@ -278,7 +292,7 @@ VARIANTS = {
         [True, False]; np.indices((2, 3, 2))[1] > 0; np.ix_([1, 0], [2, 0, 2])""",
     "LABELS": "[0, 2, 2, 1]; (1, 1, 0, 2); np.array([2, 1, 0, 0], np.uint8)",
 }
-# Where the numbers of `check` do not reach: in Python | inputs, value, slopes | ...
+# Numbers that `check` does not draw: name | in Python | inputs, value, slopes | ...
 EDGES = """
 pow     | a ** b      | 0 0 1 0 0 | 0 1 0 1 0 | 0 2 0 0 0 | 0 .5 0 inf 0
 pow     | a ** b      | 0 -1 inf -inf -inf | inf 0 1 0 inf | -2 0 1 0 nan
@@ -303,7 +317,7 @@ def cross_entropy(a, labels):
     return -(np.eye(3)[labels,] * np.log(softmax(a, -1))).sum() / np.size(labels)
 
 
-def attention(q, k, v, causal=True):
+def attend(q, k, v, causal=True):
     scores = np.einsum("...tc,...sc->...ts", q, k) / np.sqrt(q.shape[-1])
     t, s = np.indices(scores.shape[-2:])
     scores = np.where(causal and s > t, -np.inf, scores)
@@ -330,8 +344,8 @@ def function(text, n):
 
 CASES = {}  # for each name: (in Python, in NumPy, shapes, numbers or positive)
 for name, text, *rest in rows(OPERATIONS):
-    like, words, sign = [*rest, "", "", ""][:3]
-    pairs = zip(variants(text), variants(like or text.replace("mg.", "np.")))
+    reference, words, sign = [*rest, "", "", ""][:3]
+    pairs = zip(variants(text), variants(reference or text.replace("mg.", "np.")))
     for pair, word in product(pairs, variants(words or "{ANY}")[0].split()):
         shapes = [tuple(map(int, x.strip("."))) for x in word.split(",")]
         case = *pair, shapes, positive if sign else numbers
@@ -349,7 +363,8 @@ class TestOperations(Test):
         methods = {name for name in vars(Tensor) if name[0] != "_"}
         functions = {name for name in mg.__all__ if name.islower()}
         without = (signs | methods | functions) - {*others.split(), *CASES}
-        self.assertEqual(without, set())
+        self.assertEqual(without, set(), "add rows to OPERATIONS")
+        self.assertEqual({name for name, *_ in rows(EDGES)} - {*CASES}, set())
 
     def check_operation(self, operation):
         for text, like, shapes, make in CASES[operation]:
@@ -365,13 +380,13 @@ class TestOperations(Test):
                 with self.about(text, edge), np.errstate(all="ignore"):
                     out = function(text, n)(*tensors)
                     out.backward()
-                    found = [out.item(), *[t.grad.item() for t in tensors]]
-                    self.assertClose(found, points[n:], atol=0)
+                    self.assertClose(out.item(), points[n], atol=0)
+                    self.assertClose([t.grad.item() for t in tensors], points[n + 1 :])
 
 
-for operation in CASES:
-    test = lambda self, operation=operation: self.check_operation(operation)
-    setattr(TestOperations, f"test_{operation}", test)
+for name in CASES:
+    method = lambda self, name=name: self.check_operation(name)
+    setattr(TestOperations, f"test_{name}", method)
 
 
 class TestRandomGraphs(Test):
@@ -402,15 +417,12 @@ class TestRandomGraphs(Test):
             vectors.append(tanh(vectors[old] + mixing.astype(out.dtype) @ out))
         return sum(vectors[1:], vectors[0])
 
-    def test_check_holds(self):
+    def test_chains_of_operations(self):
         for seed in range(30):
             graph = list(self.draw(np.random.default_rng(seed)))
             f, like = (functools.partial(self.follow, kind, graph) for kind in (0, 1))
             with self.about(f"seed {seed}", *[text for text, *_ in graph]):
                 self.check(f, like, *[numbers(12, seed=i) / 2 for i in (0, 1)])
-
-
-# ==== Part I: the engine ==============================================================
 
 
 class TestBackward(Test):
@@ -459,12 +471,12 @@ class TestNoGrad(Test):
             self.assertTrue((x * x).requires_grad)
 
     def test_it_holds_for_its_thread_alone(self):
-        x, recorded = Tensor(2.0), []
-        thread = threading.Thread(target=lambda: recorded.append((x * x).is_leaf))
+        x, results = Tensor(2.0), []
+        thread = threading.Thread(target=lambda: results.append(x * x))
         with mg.no_grad():
             thread.start()
             thread.join()
-        self.assertEqual(recorded, [False])
+        self.assertTrue(results[0].requires_grad)
 
 
 class TestAccuracy(Test):
@@ -479,7 +491,7 @@ class TestAccuracy(Test):
 
     def test_softmax_of_huge_scores_and_of_a_class_that_is_ruled_out(self):
         p = np.array([1, 0, math.e]) / (1 + math.e)
-        logits = [0.0, -math.inf, 1.0], [9999.0, -1e4, 10_000.0]
+        logits = [0, -math.inf, 1], [9999, -1e4, 10_000], [-10_000, -2e4, -9999]
         for dtype, label, scores in product((F4, F8), (0, 2), logits):
             x = Tensor(np.array(scores, dtype))
             loss = mg.cross_entropy(x, label)
@@ -500,8 +512,6 @@ class TestAccuracy(Test):
         tiny = Tensor([0.0, -600.0]).softmax().data[1]
         self.assertClose(tiny, math.exp(-600), atol=0)
 
-
-# ==== Part II: networks ===============================================================
 
 X, Y = numbers(20, 3), np.arange(20) % 3
 
@@ -549,7 +559,6 @@ class TestModule(Test):
         names = """hidden.0.W hidden.0.b hidden.1.W hidden.1.b extra.norm.gamma
             extra.norm.beta extra.pair.0 head.W head.b more.0.0.0 more.0.1.a""".split()
         self.assertEqual([name for name, _ in model.named_parameters()], names)
-        self.assertEqual(len(model.parameters()), len(names))
         model.head.W.requires_grad = False
         others = "extra.pair.1 extra.norm.running_mean extra.norm.running_var table"
         self.assertCountEqual(model.state_dict(), names + others.split())
@@ -592,10 +601,6 @@ class TestModule(Test):
             losses = fit(twin, its_optimizer)
             self.assertSame([*model.state_dict().values()], before)
             self.assertEqual(fit(model, optimizer), losses)
-
-
-class TestState(Test):
-    """state_dict and load_state_dict, of models and optimizers."""
 
     def owners(self):
         """(owner, its state, another that fits) for a model and two optimizers."""
@@ -652,9 +657,9 @@ class TestLayers(Test):
     """Neuron, Layer and MLP."""
 
     def test_formulas(self):
-        relu, same = lambda a: np.maximum(a, 0), lambda a: a
-        forms = {True: relu, False: same, None: same, Tensor.tanh: np.tanh}
-        for nonlin, curve in {**forms, (lambda t: t * t): np.square}.items():
+        forms = {True: lambda a: np.maximum(a, 0), False: np.array, None: np.array}
+        forms |= {Tensor.tanh: np.tanh, (lambda t: t * t): np.square}
+        for nonlin, curve in forms.items():
             neuron, layer = mg.Neuron(3, nonlin, rng=1), mg.Layer(3, 4, nonlin, rng=1)
             model = mg.MLP(3, [4, 4, 2], nonlin, rng=2)
             for p in *neuron.parameters(), *layer.parameters(), *model.parameters():
@@ -673,13 +678,13 @@ class TestLayers(Test):
             first, last = mg.MLP(200, [200, 200], nonlin, rng=0)
             for w, g in (layer.W, gain), (neuron.w, gain), (first.W, gain), (last.W, 1):
                 z = w.data * math.sqrt(len(w) / g)
-                self.assertAlmostEqual(z.mean(), 0, delta=0.04)
-                self.assertAlmostEqual(z.var(), 1, delta=0.05)
-                self.assertAlmostEqual((z**4).mean(), 3, delta=0.2)  # uniform: 1.8
+                with self.about(nonlin, w.shape):
+                    self.assertAlmostEqual(z.mean(), 0, delta=0.04)
+                    self.assertAlmostEqual(z.var(), 1, delta=0.05)
+                    self.assertAlmostEqual((z**4).mean(), 3, delta=0.2)  # uniform: 1.8
 
 
-# Each rule in plain loops, for one number p with gradient g at step t. What it keeps
-# from step to step is in the dict `kept`.
+# Each rule for one number p with gradient g at step t. It remembers things in `kept`.
 def sgd(p, g, t, kept, lr=1e-3, momentum=0.0, weight_decay=0.0):
     kept["v"] = momentum * kept.get("v", 0.0) + (g + weight_decay * p)
     return p - lr * kept["v"]
@@ -696,7 +701,7 @@ def adam(p, g, t, kept, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
 class TestOptimizers(Test):
     RULES = {mg.SGD: sgd, mg.Adam: adam}
 
-    def check_rule(self, make, settings, later=(), dtype=F8, tolerance=1e-12):
+    def check_rule(self, make, settings, later, dtype=F8, tolerance=1e-12):
         """20 steps, some gradients missing, some 0; the settings change to `later`."""
         params = [Tensor(numbers(*s).astype(dtype)) for s in [(), (3,), (2, 2), (1,)]]
         optimizer, times = make(iter(params), **settings), [0] * len(params)
@@ -704,11 +709,11 @@ class TestOptimizers(Test):
         kept = [[{} for _ in own] for own in values]
         for step in range(20):
             if step == 8:
-                settings = {**settings, **dict(later)}
+                settings = {**settings, **later}
                 vars(optimizer).update(later)
             optimizer.zero_grad()
             for i, p in enumerate(params):
-                if i == 0 or (step + i) % (i + 1):
+                if i == 0 or (step + i) % (i + 1):  # the others miss some steps
                     p.grad = numbers(*p.shape, seed=10 * step + i) * (step % 7 != 6)
             before = [[p.grad, p.data] for p in params]
             same = copy.deepcopy(before)
@@ -719,12 +724,13 @@ class TestOptimizers(Test):
                     own = values[i][j], slope, times[i], kept[i][j]
                     values[i][j] = self.RULES[make](*own, **settings)
                 with self.about(make.__name__, f"step {step}, parameter {i}", settings):
+                    self.assertSame([g, old], same[i])  # p.data is a new array
                     self.assertClose(p.data.ravel(), np.array(values[i]), tolerance)
                     self.assertEqual((type(p.data), p.dtype), (np.ndarray, dtype))
-                    self.assertSame([g, old], same[i])  # p.data is a new array
-        arrays = optimizer.state_dict()
-        self.assertEqual(arrays.pop("steps").tolist(), times)
-        self.assertEqual({array.dtype for array in arrays.values()} - {dtype}, set())
+        for name, array in optimizer.state_dict().items():
+            with self.about(make.__name__, name):
+                self.assertEqual(array.dtype, int if name == "steps" else dtype)
+        self.assertEqual(optimizer.steps.tolist(), times)
 
     def test_rules(self):
         later = {"lr": np.float64(0.02), "weight_decay": 0.2}
@@ -738,9 +744,6 @@ class TestOptimizers(Test):
         later = {"betas": (0.8, 0.99), "eps": 0.01}
         for settings in {"betas": (0.5, 0.9)}, {"eps": 0.1}, {"betas": (0.0, 0.0)}:
             self.check_rule(mg.Adam, {"lr": 0.05, **settings}, later)
-
-
-# ==== Part III: training ==============================================================
 
 
 class Recorder(mg.Module):
@@ -793,6 +796,7 @@ class TestTraining(Test):
             model, twin = mg.MLP(3, [3], rng=0), mg.MLP(3, [3], rng=0)
             optimizer = mg.SGD(model.parameters(), lr=0.1)
             for _ in range(2):
+                model(X).sum().backward()  # is forgotten
                 loss = mg.train_epoch(model, optimizer, make(X), make(Y))
                 twin.zero_grad()
                 expected = mg.cross_entropy(twin(X), Y)
@@ -814,8 +818,8 @@ class TestTraining(Test):
             self.assertTrue(model([[1.0]]).requires_grad)
 
 
-class TestDropout(Test):
-    def test_elements_are_dropped_independently_with_probability_p(self):
+class TestDropoutAndBatchNorm1d(Test):
+    def test_dropout_drops_elements_independently_with_probability_p(self):
         for p in 0.5, 0.3, 0.75, 0.0, 1.0:
             x = Tensor(np.full((200, 500), 3.0))
             y = mg.Dropout(p, rng=0)(x)
@@ -828,9 +832,7 @@ class TestDropout(Test):
             scale = 1 / (1 - p) if p < 1 else 0.0
             self.assertClose([y.data, x.grad], [kept * 3 * scale, kept * scale])
 
-
-class TestBatchNorm1d(Test):
-    def test_gradient_in_training(self):
+    def test_batchnorm1d_in_training(self):
         def normalise(x, gamma, beta):
             bn = mg.BatchNorm1d(3, dtype=x.dtype)
             bn.gamma, bn.beta = gamma, beta
@@ -841,7 +843,7 @@ class TestBatchNorm1d(Test):
             with self.about(f"{n} rows"):
                 self.check(normalise, reference, numbers(n, 3), numbers(3), positive(3))
 
-    def test_evaluation_uses_running_averages(self):
+    def test_batchnorm1d_in_evaluation_uses_running_averages(self):
         other = {"momentum": 0.3, "eps": 3.0}
         for momentum, eps, settings in (0.1, 1e-5, {}), (0.3, 3.0, other):
             bn, mean, var = mg.BatchNorm1d(2, **settings), np.zeros(2), np.ones(2)
@@ -856,9 +858,6 @@ class TestBatchNorm1d(Test):
             self.assertClose(bn(x[:1]).data, expected[:1])
             self.assertTrue(mg.gradcheck(bn, Tensor(x)))
             self.assertClose([bn.running_mean, bn.running_var], [mean, var])
-
-
-# ==== Part IV: the small print ========================================================
 
 
 class TestSmallPrint(Test):
@@ -879,7 +878,7 @@ class TestSmallPrint(Test):
                 self.raises(ImportError, "NumPy 2", runpy.run_path, mg.__file__)
 
     def test_to_dot_draws_nodes_and_edges(self):
-        x, y = Tensor([1.5, 2.0]), Tensor(np.zeros((1, 5)))
+        x, y = Tensor([1.5, 2.0, 0.0, 1.0]), Tensor(np.zeros((1, 5)))
         out = ((x * x).sum() + y + 3.0) * np.ones(5)
         out.backward(np.ones((1, 5)))
         text = mg.to_dot(out, names={"weights": x, "y": y})
@@ -887,13 +886,13 @@ class TestSmallPrint(Test):
         edges = re.findall(r"^ +(n\d+) -> (n\d+)$", text, re.M)
         found = " ".join(sorted(f"{names[a]}>{names[b]}" for a, b in edges))
         self.assertEqual(found, "*>sum +>* +>+ sum>+ weights>* weights>* y>+")
-        self.assertIn(r"weights\n(2,)\ndata [1.5 2. ]\ngrad [15. 20.]", text)
+        self.assertIn(r"weights\n(4,)\ndata [1.5 2.  0.  1. ]\ngrad [15. 20.", text)
         self.assertRegex(text, r'label=" *y *\\n\(1, 5\)"')  # five numbers are too many
 
 
 # ==== Facts: one line each ============================================================
-# What somebody writes => its value. All but the last statement prepare it; {x | y} is
-# short for two lines. The names are minigrad's and those of `scene`.
+# Statements => the value of the last. "; " ends a line of Python; {x | y} makes two of
+# one line. The names are minigrad's, those of `scene` and those of this file.
 FACTS = """
 # Tensor
 Tensor({[1, 2] | [[True]] | 3 | np.int8(3) | np.float16(1.5)}).dtype => F8
@@ -901,8 +900,9 @@ Tensor(np.array([1.5], F4.newbyteorder())).dtype => F4
 np.shares_memory(Tensor({t | X | X[:0]}).data, {t.data | X}) => False
 [(w.is_leaf, w.op, w.requires_grad) for w in [Tensor(t * 2), t]] => [(1, "", 1)] * 2
 {t.detach() | (t.detach() * 2) | no_grad()(Tensor.exp)(t)}.requires_grad => False
+f = no_grad()(lambda n: f(0) if n else 2 * t); f(2).is_leaf, (2 * t).is_leaf => (1, 0)
 {t.detach() | (t.detach() * 2) | t}.is_leaf => True
-(t * t.detach()).is_leaf, t.detach().data is t.data => (False, True)
+t.detach().data is t.data => True
 t.data = np.array([3]); (t / 2.5).item() => 1.2
 # from_op; float32 meets float64
 Tensor.from_op(2, "", (t.detach(), never), (X, never), (3, never)).is_leaf => True
@@ -915,32 +915,35 @@ where(True, {n32 | np.ones(1)}, np.ones(1)).dtype => F8
 # backward
 w = Tensor({3 | [3] | [[3]]}); (w * w).backward(); w.backward(); w.grad - w.data => 4
 v.backward({[1, 2, 4] | np.array([1, 2, 4]) | v}); [*v.grad] => [1, 2, 4]
-n32.backward([{2 | 2.0}]); n32.grad.dtype => F4
+n32.backward(np.array([{2 | 2.0}])); n32.grad.dtype => F4
+v.backward([1, 2, 4]); kept = v.grad; v.backward([1, 1, 1]); [*kept] => [1, 2, 4]
 y = w0 * w0; y.backward(); y.backward(); {type(w0.grad) | type(y.grad)} => np.ndarray
 y = v * 3; z = y * y; z.backward(v); z.backward(v); [*y.grad] => [6, 24, 96]
 y = v * 3; (y * y).sum().backward(); y.backward(y.grad); [*v.grad] => [36, 72, 144]
 y = v; for n in [2, 0.5] * 5000: y = y * n; y.backward(v); [*v.grad] => [1, 2, 4]
-# max and min
+# losses, max and min
+cross_entropy(t, Y[:2] > 0).item() - cross_entropy(t, [0, 1]).item() => 0
 ties.max({None | (0, 1)}).backward(); sixths(ties) => [[2, 2, 0], [0, 2, 0]]
 ties.max(0).sum().backward(); sixths(ties) => [[6, 3, 3], [0, 3, 3]]
 (-ties).min(1).sum().backward(); sixths(ties) => [[-3, -3, 0], [0, -6, 0]]
 w = Tensor([1, 1 + 1e-15]); (w.max() + 2 * w.min()).backward(); [*w.grad] => [2, 1]
 # gradcheck
-check(np.square, lambda g, a: g * {2.1 * a | np.nan | a[::-1] * 2}, [1, 2]) => "0, (0,)"
-check(np.square, lambda g, a: g * 2 * a * [[1, 0]], [[1, 2]]) => "0, (0, 1)"
-check(np.square, lambda g, a: {1 | g * g | abs(g)} * 2 * a, 3) => "0, ()"
-check(softmax, lambda g, a: 0 * g, [1, 2]) => "0, (0,)"
-with np.errstate(all="ignore"): y = check(np.log, lambda g, a: g, 1e-6); y => "0, ()"
-check(abs, lambda g, a: g, {0.5 | 1}, eps=0.5) => ""
-check(abs, lambda g, a: g, 0.5, eps=1) => "0, ()"
-check(lambda a: 0 * a, lambda g, a: g * {9e-6 | -9e-6}, 1) => ""
-check(lambda a: 0 * a, lambda g, a: g * {11e-6 | -11e-6}, 1) => "0, ()"
-check(lambda a: -9 * a, lambda g, a: g * (-9 + {8.9e-3 | -8.9e-3}), 1) => ""
-check(lambda a: -9 * a, lambda g, a: g * (-9 + {9.1e-3 | -9.1e-3}), 1) => "0, ()"
-check(lambda a: 9 * a, lambda g, a: g * 9.8, 1, {rtol=0.1 | atol=1}) => ""
+blame(np.square, lambda g, a: g * {2.1 * a | np.nan | a[::-1] * 2}, [1, 2]) => "0, (0,)"
+blame(np.square, lambda g, a: g * 2 * a * [1, 0], [[1, 2]]) => "0, (0, 1)"
+blame(np.square, lambda g, a: {1 | g * g | abs(g)} * 2 * a, 3) => "0, ()"
+blame(softmax, lambda g, a: 0 * g, [1, 2]) => "0, (0,)"
+with np.errstate(all="ignore"): y = blame(np.log, lambda g, a: g, 1e-6); y => "0, ()"
+blame(abs, lambda g, a: g, 1, eps=0.9) => ""
+blame(abs, lambda g, a: g, 1, eps=1.1) => "0, ()"
+blame(lambda a: 0 * a, lambda g, a: g * {9e-6 | -9e-6}, 1) => ""
+blame(lambda a: 0 * a, lambda g, a: g * {11e-6 | -11e-6}, 1) => "0, ()"
+blame(lambda a: -9 * a, lambda g, a: g * (-9 + {8.9e-3 | -8.9e-3}), 1) => ""
+blame(lambda a: -9 * a, lambda g, a: g * (-9 + {9.1e-3 | -9.1e-3}), 1) => "0, ()"
+blame(lambda a: 9 * a, lambda g, a: g * 9.8, 1, {rtol=0.1 | atol=1}) => ""
 gradcheck({lambda x: x[0] | lambda x: Tensor(7)}, v, atol=0) => True
 # Module, Neuron, Layer, Sequential, MLP
-first.W.requires_grad = False; model.zero_grad(); {first.W | last.b}.grad => None
+first.W.requires_grad = False; model.zero_grad(); {first.W | last.b}.grad is None => 1
+small._a = w0; {small.parameters()[-1] is w0 | "_a" in small.state_dict()} => True
 model.eval() is model, model.training, drop.training => (True, False, False)
 model.eval().train() is model, model.training, drop.training => (True, True, True)
 Neuron(3).nonlin, Layer(3, 2).nonlin, MLP(3, [2, 1])[0].nonlin => (relu,) * 3
@@ -948,7 +951,6 @@ Neuron(3).nonlin, Layer(3, 2).nonlin, MLP(3, [2, 1])[0].nonlin => (relu,) * 3
 [*Neuron(9, rng={5 | default_rng(5)}).w.data] => [*Neuron(9, rng=5).w.data]
 [*Layer(9, 1, rng={5 | default_rng(5)}).W.data] => [*Layer(9, 1, rng=5).W.data]
 (Neuron(9, rng={None | rng}).w.data == Neuron(9, rng=rng).w.data).any() => False
-(Layer(9, 9, rng={None | rng}).W.data == Layer(9, 9, rng=rng).W.data).any() => False
 a, b = MLP(9, [9, 9], None, rng={5 | None}); (a.W.data == b.W.data).any() => False
 small({np.ones(3, F4) | [1, 2, 3] | [n32[0], 2, 3.0]}).dtype => F4
 small(np.ones(3)).dtype => F8
@@ -959,9 +961,11 @@ repr(small) => "Layer(nonlin=relu, W=(3, 2), b=(2,))"
 repr(Sequential(Tensor.tanh, [n32])) => "Sequential(layers=[tanh, [(1,)]])"
 # optimizers; a graph kept over a step has the gradients of the old weights
 y = w0 * w0; y.backward(); {SGD | Adam}([w0], 1).step(); y.backward(); w0.grad => 12
+n32.backward([1]); Adam([n32], betas=np.array([0.5, 0.5])).step(); n32.dtype => F4
 sorted(Adam([v]).state_dict()) => ["m.0", "steps", "v.0"]
-repr(SGD([v], lr=0.5)).split("weight")[0] => "SGD(params=[(3,)], lr=0.5, "
-# predict, Dropout, BatchNorm1d, attention
+repr(Optimizer([v]))[:53] => "Optimizer(params=[(3,)], lr=0.001, weight_decay=0.0, "
+# train_epoch, predict, Dropout, BatchNorm1d, attention
+{first.W | last.b}.grad is None => False
 predict(small, np.ones((1, 3), F4)).dtype => F4
 {*drop(np.ones(99, F4)).data}, drop(np.ones(9, F4)).dtype => ({0, 2}, F4)
 [*drop(np.ones(99)).data] == [*drop(np.ones(99)).data] => False
@@ -969,8 +973,7 @@ predict(small, np.ones((1, 3), F4)).dtype => F4
 drop.rng = default_rng(0); drop.eval()(X); drop.rng.random() => default_rng(0).random()
 norm32.train({True | False})({[[1, 2, 3, 4]] * 2 | np.ones((2, 4), F4)}).dtype => F4
 [a.dtype for a in norm32.state_dict().values()] => [F4] * 4
-attend(X, later, later)[:9] == attend(X, X, X)[:9] => True
-attend(X, {X | later}, later)[9] == attend(X, X, X)[9] => False
+attended(X, later, later)[:9] == attended(X, X, X)[:9] => True
 # what Python and NumPy ask of a Tensor
 bool(Tensor({0.0 | [0.0]})), bool(n32), len(t) => (False, True, 2)
 n32.item(), float(n32), type(n32.item()) => (2.0, 2.0, float)
@@ -980,17 +983,15 @@ v == v, v != v, v == t, v != t, v == None, v != None => (1, 0, 0, 1, 0, 1)
 dict([(t, 1), (v, 2)])[v] => 2
 w = v; w {- | * | **}= {2 | [2, 2, 2] | Tensor(2)}; w is v, w.is_leaf => (False, False)
 w = v * 1; w {+ | - | * | / | **}= np.ones(3); w.is_leaf => False
-np.shares_memory(np.asarray(t.detach()), t.data) => True
-np.shares_memory(np.array(t.detach()), t.data) => False
-np.asarray(t.detach(), F4).dtype => F4
+[np.shares_memory(f(t.detach()), t.data) for f in [np.asarray, np.array]] => [1, 0]
 dir(mg) => sorted([*mg.__all__, "__version__"])
 """
 
 # ==== Mistakes: one line each =========================================================
-# What somebody writes => the exception, and a part of the message if it is our own. No
-# array of the scene may have changed.
+# Statements => the exception of the last, and a pattern for its message, if that is our
+# own. Afterwards t, v, X, model and optimizer of `scene` are as before.
 MISTAKES = r"""
-t.backward()                         => ValueError: \(2, 3\).*sum\(\)\.backward\(\)
+{t | v[:2]}.backward()               => ValueError: shape \(2,.*sum\(\)\.backward\(\)
 t.detach().sum().backward()          => RuntimeError: requires a gradient
 with no_grad(): t.sum().backward()   => RuntimeError: requires a gradient
 t.backward(np.ones(3))               => ValueError: \(3,\) for a tensor \(2, 3\)
@@ -999,7 +1000,6 @@ own(t, np.ones(2)).backward()        => ValueError: vjp of own: \(2,\), not \(2,
 own(v, np.ones((3, 1))).backward()   => ValueError: vjp of own: \(3, 1\), not \(3,\)
 (t * 1 + own(v, np.ones(2))).sum().backward() => ValueError: vjp of own
 t @ t                                => ValueError: \(2, 3\) @ \(2, 3\)
-first(X.T)                           => ValueError: \(3, 20\) @ \(3, 4\)
 Tensor({None | "1" | [1j] | [None, 1]}) => TypeError: not numbers
 t {+ | @} {None | "a"}               => TypeError: not numbers
 None * t                             => TypeError: not numbers: None
@@ -1011,27 +1011,23 @@ t * [v, v]                           => TypeError: minigrad\.stack
 # comparisons, changes in place, NumPy's functions
 v {== | !=} {3 | [1.0, 2.0] | X[0]}  => TypeError: use t\.data
 np.ones(3) {== | !=} v               => TypeError: use t\.data
-Y[:3] == v                           => TypeError: use t\.data
 v {< | >=} {3 | X[0] | v}            => TypeError
 v {+ | - | * | / | **}= np.ones(3)   => TypeError: write t\.data -=
 v -= np.{array | float64}(1.0)       => TypeError: write t\.data -=
-with no_grad(): v -= 0.1 * v.data    => TypeError: write t\.data -=
 np.{exp | add.reduce | mean}(v)      => TypeError
 np.{asarray | argmax}(v)             => TypeError: use t\.data, t\.item\(\)
 np.{stack | array}([X[0], v])        => TypeError: use t\.data
 # losses and gradcheck
 cross_entropy(t, [0.0, 1.0])         => ValueError: \(2,\), not float64 \(2,\)
-cross_entropy(t, ["a", "b"])         => ValueError: \(2,\), not <U1
 cross_entropy(t, [[0], [1]])         => ValueError: \(2,\), not int\d+ \(2, 1\)
 cross_entropy(t, np.eye(3)[:2])      => ValueError: \(2,\), not float64 \(2, 3\)
 cross_entropy(t[None], [{[0, 3] | [-1, 0]}]) => ValueError: 0 to 2; for padding
 cross_entropy(t[None], [0, 1])       => ValueError: \(1, 2\), not int\d+ \(2,\)
 mse_loss(v, v.reshape(3, 1))         => ValueError: \(3,\) and \(3, 1\)
-mse_loss(v, 0.0)                     => ValueError: \(3,\) and \(\)
 gradcheck(abs, Tensor(F4.type(1)))   => ValueError: float64 Tensors
 gradcheck(abs, {v.detach() | *[]})   => ValueError: that require gradients
 gradcheck(lambda x, y: x * y.detach(), t, v) => AssertionError: input 1, .*\(0,\)
-check(np.exp, lambda g, a: operator.imul(g, 2), [1]) => ValueError
+blame(np.exp, lambda g, a: operator.imul(g, 2), [1]) => ValueError
 # modules
 Module()(X)                          => NotImplementedError: Module has no forward
 MLP(2, 3)                            => ValueError: nouts is a list, not 3
@@ -1045,16 +1041,16 @@ model.load_state_dict(small.state_dict()) => ValueError: layers\.0\.W
 SGD({[] | iter([]) | model | t | [t * 2] | [t, t] | [X]}) => ValueError: Tensors that
 optimizer.lr = None; optimizer.step() => TypeError
 optimizer.lr = "big"; optimizer.step() => ValueError: big
-first.b.grad = {1.0 | X | X[:1, :1]}; optimizer.step() => ValueError: parameter \(4,\)
+first.b.grad = {1.0 | X | X[:4, :1].T}; optimizer.step() => ValueError: parameter \(4,\)
 last.b.grad = np.ones(7); optimizer.step() => ValueError: parameter \(2,\)
 v.backward([1, 1, 1]); Optimizer([v]).step() => NotImplementedError: no update
 v.backward([1, 1, 1]); forgetful.step() => ValueError: update returned None
-train_epoch(model, optimizer, X, Y[:3]) => ValueError: 20 rows, and y has 3
+model.eval(); train_epoch(model, optimizer, X, Y[:3]) => ValueError: 20 rows, .* 3
 train_epoch(model, optimizer, {X[:0] | []}, []) => ValueError: X has 0 rows
 """
 
 
-def check(value, vjp, x, **settings):
+def blame(value, vjp, x, **settings):
     """Where gradcheck finds fault with an operation's value(a) and vjp(g, a), or ""."""
     f = lambda x: Tensor.from_op(value(x.data), "op", (x, lambda g: vjp(g, x.data)))
     try:
@@ -1086,15 +1082,16 @@ class TestLines(Test):
         mg.train_epoch(model, optimizer, X, Y % 2)
         later = np.vstack([X[:9], X[9:] + 1])
         never, sixths = lambda g: 1 / 0, lambda w: (6 * w.grad).round(9).tolist()
-        attend = lambda *x: mg.attention(*x).data.tolist()
+        attended = lambda *x: mg.attention(*x).data.tolist()
         own = lambda x, share: Tensor.from_op(0.0, "own", (x, lambda g: share))
         forgetful = type("Forgetful", (mg.Optimizer,), {"update": lambda *_: None})([v])
         public = {name: getattr(mg, name) for name in mg.__all__}
         return globals() | public | locals() | {"X": X.copy()}
 
     def check_lines(self, table, check):
-        for line in table.split("\n"):
+        for line in filter(None, table.split("\n")):
             left, arrow, right = line.partition("=>")
+            self.assertTrue(arrow or line[0] == "#", line)
             for text in alternatives(left.strip()) if arrow else ():
                 with self.about(text):
                     scene = self.scene()
@@ -1107,7 +1104,7 @@ class TestLines(Test):
         self.check_lines(FACTS, equal)
 
     def test_mistakes_are_refused_and_change_nothing(self):
-        def check(scene, mistake, right):
+        def refused(scene, mistake, right):
             things = [scene[name] for name in "t v X model optimizer".split()]
             error, _, pattern = right.partition(": ")
             before = pickle.dumps(things)
@@ -1115,7 +1112,7 @@ class TestLines(Test):
                 exec(mistake, scene)
             self.assertTrue(pickle.dumps(things) == before, "something has changed")
 
-        self.check_lines(MISTAKES, check)
+        self.check_lines(MISTAKES, refused)
 
 
 # ==== The documentation ===============================================================
@@ -1139,8 +1136,8 @@ class TestDocumentation(Test):
 
     def test_examples_of_minigrad(self):
         output = examples_of_minigrad().communicate()[0]
+        self.assertEqual(examples_of_minigrad().returncode, 0, output)
         self.assertRegex(output, r"^TestResults\(failed=0, attempted=[1-9]\d*\)\n$")
-        self.assertEqual(examples_of_minigrad().returncode, 0)
 
     def test_readme(self):
         self.run_page(HERE / "README.md", steps=2)
@@ -1155,7 +1152,8 @@ class TestDocumentation(Test):
         links = re.findall(r"\[(\d+)[^\]]*\]\(minigrad\.py#L(\d+)\)", text)
         self.assertEqual([int(chapter) for chapter, _ in links], [*range(1, 17)])
         for chapter, line in links:
-            self.assertRegex(lines[int(line) - 1], rf" ==== {chapter}  ")
+            there = f" ==== {chapter}  " in lines[int(line) - 1]
+            self.assertTrue(there, f"chapter {chapter} is not on line {line}")
 
 
 @WITH_SKLEARN
@@ -1166,15 +1164,17 @@ class TestDemo(Test):
 
         with contextlib.redirect_stdout(io.StringIO()) as out:
             with contextlib.redirect_stderr(io.StringIO()) as err:
-                with contextlib.suppress(SystemExit):
+                try:
                     main([str(argument) for argument in arguments])
+                except SystemExit as error:
+                    self.assertEqual(error.code, 2)
         return out.getvalue(), err.getvalue()
 
     def test_it_learns_and_a_saved_network_answers_the_same(self):
         file, options = self.folder() / "n.npz", ["--epochs", 3, "--samples", 200]
         text, _ = self.demo(*options, "--seed", 3, "--save", file)
         losses = re.findall(r"TrainLoss (\d\.\d{4})", text)
-        self.assertEqual(losses, sorted(losses, reverse=True)[:3])
+        self.assertEqual([losses[2], losses[0]], [min(losses), max(losses)])
         self.assertRegex(text, r"\nAccuracy [89]\d\.\d\d%.*\n$")
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         loaded, _ = self.demo("--load", file)
@@ -1187,13 +1187,13 @@ class TestDemo(Test):
             ("--samples", 5000, "samples <= 1437"),
             ("--epochs", 0, "epochs >= 1"),
             ("--lr", "nan", "0 < lr"),
-            ("--seed", "x", "--seed: invalid int"),
             ("--load", folder / "other.npz", "cannot load"),
             ("--load", folder / "missing", "cannot load"),
             ("--save", folder / "missing" / "n.npz", "No such file"),
         ]:
             out, error = self.demo(option, value)
-            self.assertRegex(out + error, f"^[^\n]*{message}[^\n]*\n$")
+            self.assertEqual((out, error.count("\n")), ("", 1))
+            self.assertIn(message, error)
 
 
 if __name__ == "__main__":
