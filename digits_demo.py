@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import time
+import zipfile
 
 # On small matrices, BLAS threads hinder each other, most of all on a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -69,8 +70,8 @@ def demo(epochs, samples, seed, lr, save, load):
     if load is not None:
         try:
             model.load_state_dict(np.load(load))
-        except Exception:  # NumPy and zipfile raise many kinds
-            raise OSError(f"cannot load a network from {load}") from None
+        except (EOFError, TypeError, ValueError, zipfile.BadZipFile):
+            raise OSError(f"{load} is not a network saved by --save") from None
     open(os.devnull if save is None else save, "ab").close()  # fail now, not later
     X, y = datasets.load_digits(return_X_y=True)  # pixels from 0 to 16
     split = dict(test_size=360, stratify=y, random_state=int(model.seed))
@@ -84,31 +85,36 @@ def demo(epochs, samples, seed, lr, save, load):
     i = np.argmax(right & (y_val == 6))  # the first 6 that is read rightly
     image = mg.Tensor(X_val[[i]])
     mislead(model, image, digit=8)
-    print(f"You see a {y_val[i]} twice, but the second took ten steps towards an 8:")
+    print(f"The same {y_val[i]} twice; the second took ten steps towards an 8:")
     show(model, X_val[[i]], image.data)
     print(f"Accuracy {right.mean():.2%}: {right.sum()} of 360 new images", flush=True)
 
 
 def main(argv=None):
+    # Without a usage, an error is one line.
     parser = argparse.ArgumentParser(description=__doc__, usage=argparse.SUPPRESS)
-    parser.add_argument("--epochs", type=int, default=10, help="passes over the images")
-    parser.add_argument("--samples", type=int, default=500, help="images to learn from")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random")
-    parser.add_argument("--lr", type=float, default=0.01, help="first learning rate")
-    parser.add_argument("--save", metavar="FILE", help="write the network here")
-    parser.add_argument("--load", metavar="FILE", help="use this network, train none")
+    add = parser.add_argument
+    add("--epochs", type=int, default=10, help="passes over the images")
+    add("--samples", type=int, default=500, help="images to learn from")
+    add("--seed", type=int, default=0, help="of all that is random")
+    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0")
+    add("--save", metavar="FILE", help="write the network here")
+    add("--load", metavar="FILE", help="use this network and its seed, train none")
     args = parser.parse_args(argv)
-    good = args.epochs > 0 and 2 <= args.samples <= 1437 and 0 < args.lr <= 10
-    if not (good and 0 <= args.seed < 2**32):
-        parser.error("needs epochs >= 1, 2 <= samples <= 1437, seed >= 0, 0 < lr <= 10")
+    limits = dict(epochs=(1, 9999), samples=(2, 1437), seed=(0, 2**32 - 1), lr=(0, 10))
+    for name, (low, high) in limits.items():
+        if not low <= getattr(args, name) <= high:
+            parser.error(f"--{name} must be between {low} and {high}")
     try:
         demo(**vars(args))
     except ModuleNotFoundError as error:
         parser.error(f"{error}: pip install scikit-learn")
-    except (KeyboardInterrupt, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # `| head -3`: no second failure at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        parser.error(str(error) or "interrupted")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted\n")
+    except BrokenPipeError:  # `| head -3`: Python must not fail again when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

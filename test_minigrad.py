@@ -1184,11 +1184,11 @@ class TestDemo(Test):
         folder = self.folder()
         np.savez(folder / "other.npz", W=np.ones(3))
         for option, value, message in [
-            ("--samples", 5000, "samples <= 1437"),
-            ("--epochs", 0, "epochs >= 1"),
-            ("--lr", "nan", "0 < lr"),
-            ("--load", folder / "other.npz", "cannot load"),
-            ("--load", folder / "missing", "cannot load"),
+            ("--samples", 5000, "--samples must be between 2 and 1437"),
+            ("--epochs", 0, "--epochs must be between 1 and 9999"),
+            ("--lr", "nan", "--lr must be between 0 and 10"),
+            ("--load", folder / "other.npz", "is not a network"),
+            ("--load", folder / "missing", "No such file"),
             ("--save", folder / "missing" / "n.npz", "No such file"),
         ]:
             out, error = self.demo(option, value)

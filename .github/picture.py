@@ -38,7 +38,8 @@ for place, i in enumerate([*first[:7], np.flatnonzero(wrong)[0]]):
 paths = [f'<path stroke-width="{1 + 2.5 * s}" d="{dots[s]}"/>\n' for s in sorted(dots)]
 svg = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 829 190">
 <style>path {{ stroke: #3d8bdb; stroke-linecap: round }}
-text {{ font: 38px system-ui, sans-serif; font-weight: 700; text-anchor: middle }}
+text {{ font-family: system-ui, sans-serif; text-anchor: middle }}
+text {{ font-size: 38px; font-weight: 700 }}
 .sure {{ font-size: 22px; font-weight: 400; fill: #757d87 }}</style>
 {"".join(paths)}{text}</svg>
 """
