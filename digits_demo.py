@@ -70,7 +70,7 @@ def demo(epochs, samples, seed, lr, save, load):
     if load is not None:
         try:
             model.load_state_dict(np.load(load))
-        except (EOFError, TypeError, ValueError, zipfile.BadZipFile):
+        except (EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile):
             raise OSError(f"{load} is not a network saved by --save") from None
     open(os.devnull if save is None else save, "ab").close()  # fail now, not later
     X, y = datasets.load_digits(return_X_y=True)  # pixels from 0 to 16

@@ -189,8 +189,8 @@ class Tensor:
         out.data, out.grad, out.op = np.asarray(value), None, op
         pairs = pairs if _recording.get() else ()
         kept = [p for p in pairs if isinstance(p[0], Tensor) and p[0].requires_grad]
-        out._inputs = kept
-        out.requires_grad, out._age = bool(out._inputs), next(_ages)
+        out._inputs, out.requires_grad = kept, bool(kept)
+        out._age = next(_ages)
         return out
 
     # ==== 2  Arithmetic ===============================================================
@@ -219,7 +219,7 @@ class Tensor:
         return Tensor.from_op(value, "/", *pairs)
 
     def __pow__(self, other) -> Tensor:
-        """
+        """x^y, with the slopes y x^(y-1) in x and x^y log(x) in y.
         >>> x, y = Tensor([0.0, 2.0]), Tensor(3.0)
         >>> (x**y + x**0).sum().backward()              # 3 x**2, and x**3 log(x)
         >>> x.grad.tolist(), y.grad.round(3).item(), (6 - y + 6 / y + 2**y).item()
@@ -1408,12 +1408,12 @@ def to_dot(tensor, names=None) -> str:
 
 # ---- Mistakes ------------------------------------------------------------------------
 def _require(good, text, *values, error: Any = ValueError):
-    if not good:
+    if not good:  # (matmul and step raise without a call, which is faster)
         raise error(text.format(*values))
 
 
 def _first_gradient(t, gradient):
-    _require(t.requires_grad, "no input of it requires a gradient", error=RuntimeError)
+    _require(t.requires_grad, "nothing here requires a gradient", error=RuntimeError)
     text = "shape {}: pass a gradient, or call .sum().backward()"
     _require(gradient is not None or t.data.size <= 1, text, t.shape)
     g = np.ones_like(t.data) if gradient is None else _array(gradient, t.dtype)
