@@ -48,6 +48,7 @@ import minigrad as mg  # noqa: E402
 from minigrad import Tensor  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
+TRI = np.tri(3, dtype=bool)
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
 LAYOUTS = [
     lambda a: a.copy("F"),  # Fortran order
@@ -244,6 +245,7 @@ reshape       | a.reshape({SHAPE})          |                     | 23
 transpose     | a.transpose({ORDER})        |                     | 234
 transpose     | a.transpose(2, 0, 3, 1)     |                     | 2312
 T             | a.T
+mT            | a.mT                        |                     | 23 234
 getitem       | a[{INDEX}]                  |                     | 232
 exp           | a.exp()                     | np.exp(a)
 log           | a.log()                     | np.log(a)           | {ANY}     | positive
@@ -260,8 +262,8 @@ mse_loss      | mg.mse_loss(a, {LIST})      | ((a - {LIST}) ** 2).mean() | 3
 cross_entropy | mg.cross_entropy(a, {LABELS}) | cross_entropy(a, {LABELS}) | 43
 cross_entropy | mg.cross_entropy(a, [[1, 0]]) | cross_entropy(a, [[1, 0]]) | 123
 cross_entropy | mg.cross_entropy(a, 2)      | cross_entropy(a, 2) | 3
-attention     | mg.attention(a, b, c) | attend(a, b, c) | 34,34,32 24,34,32 212,222,221
-attention     | mg.attention(a, b, c, False) | attend(a, b, c, 0) | 24,34,32 212,222,221
+attention     | mg.attention(a, b, c, TRI) | attend(a, b, c) | 34,34,32 233,233,231
+attention     | mg.attention(a, b, c) | attend(a, b, c, 0) | 24,34,32 212,222,221
 stack         | mg.stack([a, b, a], {ONE})  |                     | 23,23
 stack         | mg.stack([*a])              |                     | 3 23
 stack         | mg.stack((a, {LIST}, a))    |                     | 3
@@ -357,7 +359,7 @@ class TestOperations(Test):
 
     def test_every_operation_has_a_row(self):
         others = "shape ndim size dtype is_leaf data grad requires_grad op item detach"
-        others += " backward from_op doc eq iadd isub imul itruediv ipow"
+        others += " backward from_op doc eq lt le gt ge iadd isub imul itruediv ipow"
         others += " no_grad gradcheck to_dot train_epoch predict"
         signs = {n.strip("_") for n in vars(operator).keys() & vars(Tensor).keys()}
         methods = {name for name in vars(Tensor) if name[0] != "_"}
@@ -981,10 +983,9 @@ repr(n32 * 2) => "Tensor([4.], dtype=float32, op='*')"
 f"{n32} {n32:.2f}" => "Tensor([2.], dtype=float32) 2.00"
 v == v, v != v, v == t, v != t, v == None, v != None => (1, 0, 0, 1, 0, 1)
 dict([(t, 1), (v, 2)])[v] => 2
-w = v; w {- | * | **}= {2 | [2, 2, 2] | Tensor(2)}; w is v, w.is_leaf => (False, False)
+w = v; w {- | * | **}= {[2, 2, 2] | Tensor(2)}; w is v, w.is_leaf => (False, False)
 w = v * 1; w {+ | - | * | / | **}= np.ones(3); w.is_leaf => False
 [np.shares_memory(f(t.detach()), t.data) for f in [np.asarray, np.array]] => [1, 0]
-dir(mg) => sorted([*mg.__all__, "__version__"])
 """
 
 # ==== Mistakes: one line each =========================================================
@@ -996,16 +997,15 @@ t.detach().sum().backward()          => RuntimeError: requires a gradient
 with no_grad(): t.sum().backward()   => RuntimeError: requires a gradient
 t.backward(np.ones(3))               => ValueError: \(3,\) for a tensor \(2, 3\)
 t.sum().backward([1.0])              => ValueError: \(1,\) for a tensor \(\)
-own(t, np.ones(2)).backward()        => ValueError: vjp of own: \(2,\), not \(2, 3\)
-own(v, np.ones((3, 1))).backward()   => ValueError: vjp of own: \(3, 1\), not \(3,\)
+own(t, np.ones(2)).backward()        => ValueError: vjp of own made \(2,\)
+own(v, np.ones((3, 1))).backward()   => ValueError: vjp of own made \(3, 1\)
 (t * 1 + own(v, np.ones(2))).sum().backward() => ValueError: vjp of own
 t @ t                                => ValueError: \(2, 3\) @ \(2, 3\)
 Tensor({None | "1" | [1j] | [None, 1]}) => TypeError: not numbers
 t {+ | @} {None | "a"}               => TypeError: not numbers
 None * t                             => TypeError: not numbers: None
 model("digits")                      => TypeError: not numbers: 'digits'
-Tensor({[v, v] | (1.0, w0)})         => TypeError: use t\.data.* minigrad\.stack
-t * [v, v]                           => TypeError: minigrad\.stack
+Tensor({[v, v] | (1.0, w0)})         => TypeError: stack.* t\.data
 {stack | concatenate}(t)             => ValueError: not a list: Tensor\(
 {stack | concatenate}([])            => ValueError
 # comparisons, changes in place, NumPy's functions
@@ -1015,24 +1015,24 @@ v {< | >=} {3 | X[0] | v}            => TypeError
 v {+ | - | * | / | **}= np.ones(3)   => TypeError: write t\.data -=
 v -= np.{array | float64}(1.0)       => TypeError: write t\.data -=
 np.{exp | add.reduce | mean}(v)      => TypeError
-np.{asarray | argmax}(v)             => TypeError: use t\.data, t\.item\(\)
-np.{stack | array}([X[0], v])        => TypeError: use t\.data
+np.{asarray | argmax}(v)             => TypeError: t\.data and t\.item\(\)
+np.{stack | array}([X[0], v])        => TypeError: t\.data
 # losses and gradcheck
 cross_entropy(t, [0.0, 1.0])         => ValueError: \(2,\), not float64 \(2,\)
 cross_entropy(t, [[0], [1]])         => ValueError: \(2,\), not int\d+ \(2, 1\)
 cross_entropy(t, np.eye(3)[:2])      => ValueError: \(2,\), not float64 \(2, 3\)
-cross_entropy(t[None], [{[0, 3] | [-1, 0]}]) => ValueError: 0 to 2; for padding
+cross_entropy(t[None], [{[0, 3] | [-1, 0]}]) => ValueError: labels -?\d to \d for 3
 cross_entropy(t[None], [0, 1])       => ValueError: \(1, 2\), not int\d+ \(2,\)
 mse_loss(v, v.reshape(3, 1))         => ValueError: \(3,\) and \(3, 1\)
 gradcheck(abs, Tensor(F4.type(1)))   => ValueError: float64 Tensors
-gradcheck(abs, {v.detach() | *[]})   => ValueError: that require gradients
+gradcheck(abs, {v.detach() | *[]})   => ValueError: float64 Tensors
 gradcheck(lambda x, y: x * y.detach(), t, v) => AssertionError: input 1, .*\(0,\)
 blame(np.exp, lambda g, a: operator.imul(g, 2), [1]) => ValueError
 # modules
 Module()(X)                          => NotImplementedError: Module has no forward
 MLP(2, 3)                            => ValueError: nouts is a list, not 3
 Dropout({1.5 | -0.1 | np.nan})       => ValueError: p is a probability, not
-norm(np.ones(({1 | 0}, 4)))          => ValueError: one row.* eval\(\)
+norm(np.ones(({1 | 0}, 4)))          => ValueError: row.* eval\(\)
 norm(np.ones({(2, 3) | (2, 1) | (4,) | (2, 2, 4)})) => ValueError: \(.*\)
 model.eval(); norm(np.ones((2, 1)))  => ValueError: \(2, 1\)
 Layer(3, 4).load_state_dict({"W": 0}) => ValueError: 'b', \(4,\)
@@ -1044,7 +1044,7 @@ optimizer.lr = "big"; optimizer.step() => ValueError: big
 first.b.grad = {1.0 | X | X[:4, :1].T}; optimizer.step() => ValueError: parameter \(4,\)
 last.b.grad = np.ones(7); optimizer.step() => ValueError: parameter \(2,\)
 v.backward([1, 1, 1]); Optimizer([v]).step() => NotImplementedError: no update
-v.backward([1, 1, 1]); forgetful.step() => ValueError: update returned None
+v.backward([1, 1, 1]); forgetful.step() => ValueError: update returned
 model.eval(); train_epoch(model, optimizer, X, Y[:3]) => ValueError: 20 rows, .* 3
 train_epoch(model, optimizer, {X[:0] | []}, []) => ValueError: X has 0 rows
 """
@@ -1082,7 +1082,7 @@ class TestLines(Test):
         mg.train_epoch(model, optimizer, X, Y % 2)
         later = np.vstack([X[:9], X[9:] + 1])
         never, sixths = lambda g: 1 / 0, lambda w: (6 * w.grad).round(9).tolist()
-        attended = lambda *x: mg.attention(*x).data.tolist()
+        attended = lambda *x: mg.attention(*x, np.tri(20, dtype=bool)).data.tolist()
         own = lambda x, share: Tensor.from_op(0.0, "own", (x, lambda g: share))
         forgetful = type("Forgetful", (mg.Optimizer,), {"update": lambda *_: None})([v])
         public = {name: getattr(mg, name) for name in mg.__all__}
@@ -1150,7 +1150,7 @@ class TestDocumentation(Test):
         text = (HERE / "README.md").read_text("utf-8")
         lines = Path(mg.__file__).read_text("utf-8").splitlines()
         links = re.findall(r"\[(\d+)[^\]]*\]\(minigrad\.py#L(\d+)\)", text)
-        self.assertEqual([int(chapter) for chapter, _ in links], [*range(1, 17)])
+        self.assertEqual([int(chapter) for chapter, _ in links], [*range(1, 18)])
         for chapter, line in links:
             there = f" ==== {chapter}  " in lines[int(line) - 1]
             self.assertTrue(there, f"chapter {chapter} is not on line {line}")
