@@ -24,12 +24,12 @@ derivative that you learned at school. Along a chain of operations, slopes multi
 Where several chains lead from x to the loss, their products add, because a small change
 of x reaches the loss along every chain, and small changes add up.
 
-So we record every operation in a graph, walk through it and multiply slopes. In which
-direction? A walk forwards finds the effect of one parameter on everything, so a million
-parameters need a million walks. A walk backwards finds the effect of everything on the
-one loss, so a single walk is enough. It takes about as long as two runs (a product of
-two inputs needs two products on the way back), and the values of the forward run must
-stay in memory.
+So we record every operation. Numbers and the operations between them form a graph, and
+we walk through it and multiply slopes. In which direction? A walk forwards finds the
+effect of one parameter on everything, so a million parameters need a million walks. A
+walk backwards finds the effect of everything on the one loss, so a single walk is
+enough. It takes about as long as two runs (a product of two inputs needs two products
+on the way back), and the values of the forward run must stay in memory.
 
 This is reverse-mode differentiation (Linnainmaa, 1970), called backpropagation in
 neural networks (Rumelhart, Hinton and Williams, 1986).
@@ -76,7 +76,7 @@ paths to x, and added 1 for each. Sixty doublings would take it thousands of yea
 The cure is to wait. A number that was used in several places should wait for a share of
 its gradient from each place, and then pass on the sum, once. When does it have all its
 shares? We always take the newest of the waiting numbers. All that we take later are
-older, so they cannot have used it and have no share for it.
+older: they were there before it, so they cannot have used it and have no share for it.
 
 Only `backward` changes, and every number notes its age:
 
@@ -135,9 +135,9 @@ such as `_bare_loop`, which does nothing else. Our notation:
 Other names follow PyTorch or NumPy where they can. GPUs, convolutions and gradients of
 gradients are left out. You may copy the file; it needs only NumPy.
 
-Try: give Number a tanh, whose slope is 1 - tanh(x)**2. From w = 0.5, with steps of 0.1,
-tanh(w * x) should find w = 1 from the points x = 1, 2 and y = tanh(1), tanh(2). Then
-time `backward` on sixty doublings with both classes, if you have the years.
+Try: give Number a tanh, whose slope is 1 - tanh(x)**2. Let tanh(w * x) learn the points
+x = 1 and 2, y = tanh(1) and tanh(2), from w = 0.5 with steps of 0.1. You are done when
+w is 0.9999 after 200 steps.
 """
 
 from __future__ import annotations
@@ -208,7 +208,8 @@ class Tensor:
     >>> t.sum().is_leaf
     False
 
-    `grad` is None at first. `backward` sets it to a plain array of the same shape.
+    `grad` is None at first. `backward` sets it to an array of the same shape. It is a
+    plain array, so a loss made of it learns nothing: there are no second derivatives.
     """
 
     __slots__ = (
@@ -251,7 +252,7 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by you, or else computed from other Tensors."""
+        """Whether it has no inputs: you made it, or it is a constant."""
         return not self._inputs
 
     @staticmethod
@@ -275,10 +276,11 @@ class Tensor:
         The lambda is not called now. It keeps `a` until the walk comes back with g.
 
         Two rules hold for a vjp. It must not change g, because others may hold it. And
-        it may keep arrays such as `a`, but never the result itself: the result holds
-        the vjp, and such a circle is not freed at once when nobody needs it any more.
+        it may keep arrays, such as `a` or the value, but never the Tensor that is the
+        result: that holds the vjp, and such a circle is not freed at once when nobody
+        needs it any more.
         """
-        out = Tensor.__new__(Tensor)
+        out = Tensor.__new__(Tensor)  # without __init__, which copies the data
         out.data = np.asarray(value)
         out.grad = None
         out.op = op
@@ -289,6 +291,8 @@ class Tensor:
         out.requires_grad = bool(out._inputs)
         out._age = next(_ages)
         return out
+
+    # Try: the cube with `from_op`. Its slope is 3 a^2, so at 2 the grad should be 12.
 
     # ==== 2  Arithmetic ===============================================================
 
@@ -328,8 +332,7 @@ class Tensor:
         >>> round(y.grad.item(), 3)                 # 2**3 * log(2)
         5.545
 
-        At 0, the formulas say 0 * inf for x**0 and 0 * -inf for 0**y. We take 0, which
-        is what x**0 = 1 and 0**y = 0 suggest:
+        Where the formulas give 0 * inf, at x**0 and 0**y, the slope is taken as 0:
 
         >>> x = Tensor(0.0)
         >>> (x**0 + x**3).backward()
@@ -375,7 +378,8 @@ class Tensor:
     # fit.
     #
     # But the shares of a number that was used several times add up. They lie along the
-    # stretched axes. So one function sums over these, for all operations.
+    # stretched axes. So one function sums over these, for all operations. The walk will
+    # call it. (`np.add.reduce` is what `sum` calls; it is faster on small arrays.)
 
     @staticmethod
     def _unbroadcast(share, shape, op):
@@ -417,8 +421,9 @@ class Tensor:
     #       10       5         2         1
     #
     # From c, the walk reaches a + 1 and a. If it took a first, a would pass on only the
-    # 3 that comes straight from c, and x would end with 6. So a + 1, the newer, goes
-    # first.
+    # 3 that comes straight from c. When the 2 arrived by way of a + 1, a would have to
+    # go again, and x after it. Each such detour doubles the visits to all that lies
+    # before it. So a + 1, the newer, goes first.
     #
     # Can a go too early? As long as a share for a is missing, a tensor on the path of
     # that share is waiting. It is newer than a, so it goes first. "Newest first" is
@@ -426,14 +431,15 @@ class Tensor:
     # of it.
     #
     # The code is the first page's, with three differences. A heap finds the newest
-    # without looking at all that wait. Shares are arrays, which a helper adds up. And
-    # gradients are gathered in `finished`, so that an error on the way changes nothing.
+    # without looking at all that wait; heapq finds the smallest, so ages are negative.
+    # Shares are arrays, which a helper adds up. And gradients are gathered in
+    # `finished`, so that an error on the way changes nothing.
 
     def _gradients(self, gradient, inner=True):
         """{tensor: gradient} of self and all that led to it, or of leaves alone."""
         waiting = {self: gradient}  # the sum of each tensor's shares
         heap = [(-self._age, self)]  # of those that wait; its smallest is the newest
-        owned = set()
+        owned = set()  # for the helper below
         finished = {}
         while heap:
             newest = heappop(heap)[1]
@@ -498,7 +504,9 @@ class Tensor:
 
     @staticmethod
     def _add_part(waiting, owned, tensor, where, part):
-        """Add a part of a share: at an index, a tuple, or at an array of flat places.
+        """Add a part of a share where it belongs.
+
+        `where` is an index, as a tuple, or an array of places in the flattened array.
 
         >>> x = Tensor([1.0, 2.0, 3.0])
         >>> (x.sum() + x[0] + x[1:].sum() + x[[2, 2]].sum()).backward()
@@ -513,7 +521,8 @@ class Tensor:
             owned.add(tensor)
         if isinstance(where, tuple):
             waiting[tensor][where] += part
-        else:  # += would add to a repeated place once
+        else:
+            # += would add to a repeated place once. reshape(-1) must not make a copy.
             waiting[tensor] = np.asarray(waiting[tensor], order="C")
             np.add.at(waiting[tensor].reshape(-1), where.ravel(), part.ravel())
 
@@ -554,8 +563,9 @@ class Tensor:
                 g = g + tensor.grad
             tensor.grad = np.asarray(g, tensor.data.dtype)
 
-    # Try: drop both minus signs of _age, and run the first example of `backward`. You
-    # are right if you can say which share is missing from the 6 that x gets.
+    # Try: in the first page's second Number, write min for max. The gradients stay
+    # right, but count the visits: after ten times y = (y + y) * y there should be 3070,
+    # not 21.
 
     # ==== 4  The bare training loop ===================================================
 
@@ -628,8 +638,8 @@ class Tensor:
         """
         return Tensor.from_op(self.data, "detach")
 
-    # Try: learning rates of 0.01, 0.13 and 0.15 in the bare loop. After 200 steps, the
-    # loss should be 5e-4, 8e-25 and 3e+25.
+    # Try: learning rates of 0.01, 0.13 and 0.15 in the bare loop. The last loss should
+    # be 1e-04, 8e-25 and 3e+25.
 
     # ==== 5  Matrices, sums, shapes ===================================================
 
@@ -638,7 +648,7 @@ class Tensor:
     #
     #     Y[i, j] = A[i, 0] B[0, j] + A[i, 1] B[1, j] + ...
     #
-    # This is the steepest climb of Part I, and it is short. A small A[i, k] = a takes
+    # This is the steepest climb of Part I, and it is short. The element A[i, k] takes
     # part in row i of Y alone. It is multiplied by B[k, j] in Y[i, j], so that is its
     # slope there, and if Y has the gradient G,
     #
@@ -647,6 +657,7 @@ class Tensor:
     # Row i of G meets row k of B, which is column k of B transposed. So this, too, is a
     # matrix product. The other input goes the same way:
     #
+    #     A is (n, k), B is (k, m)            Y and G are (n, m)
     #     the gradient of A is G B^T          (n, m) (m, k) -> (n, k)
     #     the gradient of B is A^T G          (k, n) (n, m) -> (k, m)
     #
@@ -724,7 +735,8 @@ class Tensor:
         [[0.25, 0.25], [0.25, 0.25]]
         """
         total = self.sum(axis, keepdims)
-        return total / (self.size // max(total.size, 1))  # numbers in each sum
+        count = self.size // max(total.size, 1)  # the numbers in each sum
+        return total / count
 
     # The largest number alone decides, so it gets the whole gradient; ties split it.
 
@@ -782,7 +794,8 @@ class Tensor:
         (2, 3, 4)
         """
         value = self.data.transpose(*axes)
-        # axes[i] says where axis i came from; argsort says where each went.
+        # axes[i] says where axis i came from, argsort where each went: (1, 2, 0) is
+        # undone by (2, 0, 1).
         back = np.argsort(np.ravel(axes) % self.ndim) if axes else None
         return Tensor.from_op(value, "transpose", (self, lambda g: g.transpose(back)))
 
@@ -923,8 +936,9 @@ class Tensor:
     #
     #     x >= 0:  1 / (1 + e^-|x|)          x < 0:  e^-|x| / (1 + e^-|x|)
     #
-    # e^-|x| is at most 1. So the larger of it and (x >= 0), which counts as 1 or 0, is
-    # the numerator of both. The slope is e^-|x| / (1 + e^-|x|)^2 on either side.
+    # In the code, e is e^-|x|, and (a >= 0) counts as 1 or 0. The larger of the two is
+    # the numerator: 1 on the right, e on the left. The slope is e / (1 + e)^2 on either
+    # side.
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + e^-x): an S-shaped curve from 0 to 1, with slope 1/4 at 0.
@@ -994,76 +1008,7 @@ class Tensor:
     # only about one seed in six finds them. With 16 columns and a learning rate of
     # 0.05, nearly all do.
 
-    # ==== 8  Softmax and losses =======================================================
-
-    # How does a network choose among classes? It gives each a score, say 2 for a cat
-    # and 0 for a dog. We want probabilities: numbers that are positive and sum to 1.
-    # Powers of e are positive, and if we divide them by their sum, they sum to 1:
-    #
-    #     e^2 = 7.39,  e^0 = 1         cat: 7.39 / 8.39 = 0.88,  dog: 1 / 8.39 = 0.12
-    #
-    # This is softmax. What happens if the cat's score rises to 2.01? Its probability
-    # rises from 0.8808 to 0.8818, at a rate of 0.105, which is 0.88 * 0.12. The dog's
-    # falls at the same rate, because both sum to 1. With more classes, the quotient
-    # rule gives the same picture. When score j rises,
-    #
-    #     p_j rises at the rate            p_j (1 - p_j)
-    #     every other p_i falls at         p_j p_i
-    #
-    # The vjp weighs these rates by g and adds them up:
-    #
-    #     score j gets the gradient        p_j (g_j - s),  where s is the sum of g_i p_i
-    #
-    # One thing can go wrong: e^1000 is too large for a computer. But a number added to
-    # all scores cancels in the fraction, so we subtract the largest score first.
-
-    def softmax(self, axis=-1) -> Tensor:
-        """Probabilities from scores: between 0 and 1, with the sum 1 along `axis`.
-
-        >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
-        >>> p = x.softmax()
-        >>> p.data.tolist()
-        [[0.5, 0.5], [1.0, 0.0]]
-        >>> p[0, 0].backward()
-        >>> x.grad.tolist()                         # 0.5 * (1 - 0.5), and -0.5 * 0.5
-        [[0.25, -0.25], [0.0, 0.0]]
-        """
-        z = _shifted(self.data, axis)
-        p = _exp(z, out=z)
-        p /= p.sum(axis=axis, keepdims=True)
-        # vecdot is the sum of all g_i p_i.
-        vjp = lambda g: p * (g - np.expand_dims(np.vecdot(g, p, axis=axis), axis))
-        return Tensor.from_op(p, "softmax", (self, vjp))
-
-    # The loss will need the logarithm of a probability, which is -inf where the
-    # probability was rounded to 0. But the logarithm of the fraction is
-    #
-    #     log p_j = score j - log(the sum of all e^score)
-    #
-    # and after the shift, that sum lies between 1 and C. When score j rises,
-    #
-    #     log p_j rises at the rate        1 - p_j
-    #     every other log p_i falls at     p_j
-    #     score j gets the gradient        g_j - p_j (the sum of all g_i)
-
-    def log_softmax(self, axis=-1) -> Tensor:
-        """The logarithm of softmax, accurate even where a probability rounds to 0.
-
-        >>> x = Tensor([0.0, -1000.0])
-        >>> log_p = x.log_softmax()
-        >>> log_p.data.tolist()
-        [0.0, -1000.0]
-        >>> log_p[1].backward()
-        >>> x.grad.tolist()
-        [-1.0, 1.0]
-        """
-        z = _shifted(self.data, axis)
-        e = _exp(z)
-        total = e.sum(axis=axis, keepdims=True)
-        vjp = lambda g: g - e / total * g.sum(axis=axis, keepdims=True)
-        return Tensor.from_op(z - np.log(total), "log_softmax", (self, vjp))
-
-    # ---- Small print: what Python and NumPy ask of a Tensor (the losses follow) ------
+    # ---- Small print: what Python and NumPy ask of a Tensor (on to chapter 8) ---------
 
     __float__ = item
     __abs__ = abs
@@ -1098,7 +1043,7 @@ class Tensor:
     def __eq__(self, other) -> bool:
         if other is None or isinstance(other, Tensor):
             return self is other
-        return self < other
+        return self < other  # which raises
 
     def __lt__(self, other) -> bool:
         raise TypeError("Tensors are not compared by value: use t.data")
@@ -1115,12 +1060,83 @@ class Tensor:
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place
 
-    if not TYPE_CHECKING:  # they would take X @ W for an array
+    if not TYPE_CHECKING:  # type checkers would take X @ W for an array
 
         def __array__(self, dtype=None, copy=None):
-            text = "use Tensor methods or stack; t.data and t.item() stop the gradient"
-            _require(not self.requires_grad, text, error=TypeError)
+            _require(not self.requires_grad, _NUMPY, error=TypeError)
             return np.array(self.data, dtype, copy=copy)
+
+        def __array_function__(self, *_):
+            raise TypeError(_NUMPY)
+
+    # ==== 8  Softmax and losses =======================================================
+
+    # How does a network choose among classes? It gives each a score, say 2 for a cat
+    # and 0 for a dog. We want probabilities: numbers that are positive and sum to 1.
+    # Powers of e are positive, and if we divide them by their sum, they sum to 1:
+    #
+    #     e^2 = 7.39,  e^0 = 1         cat: 7.39 / 8.39 = 0.88,  dog: 1 / 8.39 = 0.12
+    #
+    # This is softmax. What happens if the cat's score rises to 2.01? Its probability
+    # rises from 0.8808 to 0.8818, at a rate of 0.105, which is 0.88 * 0.12. The dog's
+    # falls at the same rate, because both sum to 1. With more classes, the quotient
+    # rule gives the same picture. When score j rises,
+    #
+    #     p_j rises at the rate            p_j (1 - p_j)
+    #     every other p_i falls at         p_j p_i
+    #
+    # The vjp weighs these rates by g and adds them up. For score j,
+    #
+    #     g_j p_j (1 - p_j)  less all other g_i p_j p_i
+    #     is p_j (g_j - s),  where s is the sum of all g_i p_i
+    #
+    # One thing can go wrong: e^1000 is too large for a computer. But a number added to
+    # all scores cancels in the fraction, so we subtract the largest score first.
+
+    def softmax(self, axis=-1) -> Tensor:
+        """Probabilities from scores: between 0 and 1, with the sum 1 along `axis`.
+
+        >>> x = Tensor([[1000.0, 1000.0], [0.0, -1000.0]])
+        >>> p = x.softmax()
+        >>> p.data.tolist()
+        [[0.5, 0.5], [1.0, 0.0]]
+        >>> p[0, 0].backward()
+        >>> x.grad.tolist()                         # 0.5 * (1 - 0.5), and -0.5 * 0.5
+        [[0.25, -0.25], [0.0, 0.0]]
+        """
+        z = _shifted(self.data, axis)
+        p = _exp(z, out=z)
+        p /= p.sum(axis=axis, keepdims=True)
+        vjp = lambda g: p * (g - (g * p).sum(axis=axis, keepdims=True))
+        return Tensor.from_op(p, "softmax", (self, vjp))
+
+    # The loss will need the logarithm of a probability, which is -inf where the
+    # probability was rounded to 0. But the logarithm of the fraction is
+    #
+    #     log p_j = score j - log(the sum of all e^score)
+    #
+    # and after the shift, that sum lies between 1 and C. When score j rises,
+    #
+    #     log p_j rises at the rate        1 - p_j
+    #     every other log p_i falls at     p_j
+    #     score j gets the gradient        g_j - p_j (the sum of all g_i)
+
+    def log_softmax(self, axis=-1) -> Tensor:
+        """The logarithm of softmax, accurate even where a probability rounds to 0.
+
+        >>> x = Tensor([0.0, -1000.0])
+        >>> log_p = x.log_softmax()
+        >>> log_p.data.tolist()
+        [0.0, -1000.0]
+        >>> log_p[1].backward()
+        >>> x.grad.tolist()
+        [-1.0, 1.0]
+        """
+        z = _shifted(self.data, axis)
+        e = _exp(z)
+        total = e.sum(axis=axis, keepdims=True)
+        vjp = lambda g: g - e / total * g.sum(axis=axis, keepdims=True)
+        return Tensor.from_op(z - np.log(total), "log_softmax", (self, vjp))
 
 
 # Why squares, and why logarithms? Both losses below ask one question: which parameters
@@ -1131,9 +1147,9 @@ class Tensor:
 # for classes, the loss is -log p, where p is what the right class got.
 #
 # For numbers, suppose that errors are spread like a bell, the normal distribution. Then
-# an error is as probable as e^(-error^2 / (2 s^2)), where s is the usual size of an
-# error. Its logarithm, negated, is error^2 / (2 s^2): a square, times a constant
-# (Bishop, Pattern Recognition and Machine Learning, 2006, section 3.1.1).
+# the probability of an error is proportional to e^(-error^2 / (2 s^2)), where s is the
+# usual size of an error. Its logarithm, negated, is error^2 / (2 s^2): a square, times
+# a constant (Bishop, Pattern Recognition and Machine Learning, 2006, section 3.1.1).
 
 
 def mse_loss(prediction, target) -> Tensor:
@@ -1204,8 +1220,10 @@ def cross_entropy(logits, labels) -> Tensor:
         raise ValueError(f"labels are integers {z.shape[:-1]}, not {found}")
     right = z[target]
     if right.size != n:  # a label out of range has no True in its row
-        found = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels {found} for {z.shape[-1]} classes: select rows")
+        text = (
+            "labels {} to {}, but classes 0 to {}; to leave rows out, select the others"
+        )
+        raise ValueError(text.format(labels.min(), labels.max(), z.shape[-1] - 1))
     losses = np.log(total).reshape(n) - right
     vjp = lambda g: (e / total - target) * (g / n)  # True counts as 1
     return Tensor.from_op(np.add.reduce(losses) / n, "cross_entropy", (logits, vjp))
@@ -1220,7 +1238,8 @@ def cross_entropy(logits, labels) -> Tensor:
 # right? By the slow method of the first page: move one number by eps, and see what
 # happens.
 #
-# We move it both ways, so that errors of order eps cancel. Those of order eps^2 remain,
+# We move it both ways: where the curve bends upwards, one result is as much too large
+# as the other, and in the difference this cancels. What remains is of the order eps^2,
 # so eps must be small, but not so small that the two results agree in almost every
 # digit. Take the slope of x^3 at 1, which is 3:
 
@@ -1272,19 +1291,11 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     gradients = out._gradients(weights)
     for i, x in enumerate(inputs):
         for index in np.ndindex(x.shape) if x.requires_grad else ():
-            old = x.data[index]
-            results = []
-            try:
-                for moved in old + eps, old - eps:
-                    x.data[index] = moved
-                    results.append((f(*inputs).data * weights).sum())
-            finally:
-                x.data[index] = old
-            slope = (results[0] - results[1]) / (2 * eps)
+            slope = _slope(lambda: (f(*inputs).data * weights).sum(), x, index, eps)
             exact = gradients[x][index] if x in gradients else 0.0
-            good = abs(exact - slope) <= atol + rtol * abs(slope)  # False if it is nan
-            found = f"backward gives {exact:.6g}, differences give {slope:.6g}"
-            if not (good and math.isfinite(slope)):
+            error = abs(exact - slope)
+            if not (error <= atol + rtol * abs(slope) and math.isfinite(error)):
+                found = f"backward gives {exact:.6g}, differences give {slope:.6g}"
                 raise AssertionError(f"input {i}, element {index}: {found}")
     return True
 
@@ -1292,7 +1303,7 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
 # Try: forward mode. A Dual has a value and the slope of that value in one input; in a
 # sum the slopes add up, and in a product they are a' b + a b'. Write + and * (six
 # lines), and find the gradient of a function of a thousand inputs with a thousand runs.
-# You are done when `backward` gives the same, some hundred times faster.
+# You are done when the second Number's `backward` gives the same, far faster.
 
 
 ######## Part II  Networks #############################################################
@@ -1303,9 +1314,9 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
 # activation function. Its weights say what it looks for, its bias how readily it
 # responds.
 #
-# A ReLU neuron draws a line and answers 0 on one side of it. So it cannot compute
-# exclusive or (chapter 7). But let one neuron count the ones, and another respond only
-# if there are two; a third can combine their answers.
+# A ReLU neuron draws a line. It answers 0 on one side of it, and on the other side more
+# and more. So it cannot compute exclusive or (chapter 7). But let one neuron count the
+# ones, and another respond only if there are two; a third can combine their answers.
 #
 # Neurons with the same inputs form a layer. If their weights are the columns of a
 # matrix, one product computes them all. Layers in a row form a network.
@@ -1321,7 +1332,7 @@ class _Saveable:
 
     _saved: Any = np.ndarray  # the kinds of members that are saved
 
-    def _find(self, kind):
+    def _find(self, kind) -> Any:
         """[(name, member)] of a kind of members, each once, in order of definition."""
         found = {id(self): ("", self)}
         _search(vars(self), "", found)
@@ -1455,8 +1466,8 @@ class Neuron(Module):
     """A weighted sum, then an activation: nonlin(x @ w + b), (N, nin) -> (N,).
 
     `nin` is the number of inputs. `nonlin` is a function of a Tensor, ReLU if you name
-    none, or None for none (True and False mean the same two). `rng` draws the weights:
-    a seed, a NumPy Generator, or None. Equal seeds give equal weights, so let several
+    none, or None for none (True means ReLU, False none). `rng` draws the weights: a
+    seed, a NumPy Generator, or None. Equal seeds give equal weights, so let several
     neurons or layers share one Generator.
 
     TypeError if `nonlin` is not a function.
@@ -1624,7 +1635,7 @@ def _thirty_layers():
 # do. (Glorot and Bengio, 2010, take the middle, 2 / (nin + nout), for tanh.)
 
 # Try: thirty layers with tanh in place of ReLU. With 0.125, which is 1 / sqrt(64), the
-# gradient should end at 9e-02, and with 0.177 at 2e+00.
+# gradient should end near 0.1, and with 0.177 near 2.
 
 # ==== 12  Layers that know whether they train =========================================
 
@@ -1681,9 +1692,10 @@ class Dropout(Module):
 # In evaluation there is no batch to look at. So while training, the layer keeps running
 # averages of the mean and the variance, and later uses these.
 #
-# One correction is needed. Values lie closer to their own mean than to the true one, so
-# n of them show on average only (n - 1) / n of the true variance. The running average
-# takes n / (n - 1) times what the batch shows.
+# One correction is needed. Values lie closer to their own mean than to the true one. A
+# single value even seems to have no variance at all, and n of them show on average only
+# (n - 1) / n of the true variance. So the running average takes n / (n - 1) times what
+# the batch shows.
 
 
 class BatchNorm1d(Module):
@@ -1751,15 +1763,16 @@ def _points(n, seed):
 def _does_it_help():
     """Eight layers whose first weights are too small, without and with normalisation.
 
-    Their weights are 0.7 times as large as chapter 11 asks, so the signal fades. We
-    take 30 steps with all points at once, and print the last loss for five seeds:
+    Their weights are 0.7 times as large as chapter 11 asks, so the signal fades. (A
+    Layer with `nonlin=None` draws them for no ReLU; sqrt(2) makes up for that.) We take
+    30 steps with all points at once, and print the last loss for five seeds:
 
     >>> def last_loss(normalise, seed):
     ...     rng = np.random.default_rng(seed)
     ...     layers = []
     ...     for nin in [10] + 7 * [32]:
     ...         layer = Layer(nin, 32, nonlin=None, rng=rng)
-    ...         layer.W.data = 0.7 * np.sqrt(2) * layer.W.data  # sqrt(2): for ReLU
+    ...         layer.W.data = 0.7 * np.sqrt(2) * layer.W.data
     ...         layers.append(layer)
     ...         if normalise:
     ...             layers.append(BatchNorm1d(32))
@@ -1826,7 +1839,7 @@ class Optimizer(_Saveable):
     def __init__(self, params, lr=1e-3, weight_decay=0.0) -> None:
         self.params = [] if isinstance(params, (Module, Tensor)) else list(params)
         good = {p for p in self.params if isinstance(p, Tensor) and not p.op}
-        text = "params is a list of different Tensors that you made, not {!r:.60}"
+        text = "params are different Tensors that you made (used up?), not {!r:.60}"
         _require(good and len(good) == len(self.params), text, params)
         self.lr = lr
         self.weight_decay = weight_decay
@@ -1846,12 +1859,13 @@ class Optimizer(_Saveable):
         for p in self.params:
             p.grad = None
 
-    def update(self, g, t, *buffers: Any) -> Any:
+    def update(self, g, t, *buffers: Any, **_: Any) -> Any:
         """What to subtract from a parameter, followed by its new buffers, if any.
 
         `g` is its gradient with weight decay, `t` counts its steps (1, 2, ...). The
-        arrays that `buffers` names follow; they start at 0. Do not change them: return
-        new ones, as in `return self.lr * velocity, velocity`.
+        arrays that `buffers` names follow; they start at 0. Do not change them, because
+        an error would leave half of a step done: return new ones, as in
+        `return self.lr * velocity, velocity`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update method")
 
@@ -1874,7 +1888,8 @@ class Optimizer(_Saveable):
         TypeError if `lr` is not a number. ValueError if a `grad`, or what `update`
         returns, has the wrong shape.
         """
-        self.lr = float(self.lr)
+        good = isinstance(self.lr, (int, float, np.number))
+        _require(good, "lr is a number, not {!r}", self.lr, error=TypeError)
         buffers = [getattr(self, name) for name in self.buffers]  # adam.m and adam.v
         results = []
         for i, p in enumerate(self.params):
@@ -1993,8 +2008,8 @@ class Adam(Optimizer):
         m += (1 - beta1) * g
         v = beta2 * v
         v += (1 - beta2) * g * g
-        # The paper's lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps), with
-        # fewer passes over the arrays: root multiplies both above and below.
+        # The paper's lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps). Both
+        # sides of the fraction are multiplied by root, which saves passes over arrays.
         root = math.sqrt(1 - beta2**t)
         change = self.lr * root / (1 - beta1**t) * m
         change /= np.sqrt(v) + self.eps * root
@@ -2069,8 +2084,8 @@ def train_epoch(model, optimizer, X, y, loss=cross_entropy, batch_size=32, rng=N
 
     `X` and `y` have N rows each: arrays, lists or DataFrames. `loss` takes the model's
     output and the rows of y, and returns a mean over rows. There are ceil(N /
-    batch_size) batches, equal to within one row. `rng`, a NumPy Generator, shuffles the
-    rows (a seed would repeat one order in every epoch).
+    batch_size) batches, whose sizes differ by one row at most. `rng`, a NumPy
+    Generator, shuffles the rows (a seed would repeat one order in every epoch).
 
     What is returned is the mean over all rows of the loss of each batch, before its
     step, in training mode. The model stays in that mode.
@@ -2168,7 +2183,7 @@ def _which_rate():
 
 
 # Try: batches of 1, 10 and 200 at lr=0.01. They should reach a loss of 0.1 after 10 to
-# 14, 7 to 9, and 19 to 35 epochs. Which takes the least time?
+# 14, 7 to 12, and 19 to 35 epochs. Which takes the least time?
 
 # ==== 15  Overfitting =================================================================
 
@@ -2247,7 +2262,8 @@ def _overfitting():
     (800 points for a quarter of the epochs are as many steps.) All lower the validation
     loss. A layer less cannot bend its rules as finely; weight decay keeps weights small
     that the data do not need; and more data leave less to chance. These three also make
-    fewer mistakes. Dropout, and stopping early, only make it less certain of them.
+    fewer mistakes. With Dropout it makes as many, and if it stops early, more; it is
+    only less certain of them.
 
     Weight decay means what Optimizer says: it is added to the gradient, before Adam.
 
@@ -2271,9 +2287,9 @@ def _overfitting():
 # ==== 16  If the loss does not fall ===================================================
 
 # Print the first loss, before any step. With C classes and inputs of about the size of
-# 1, it should be a little above log C, by about a half: scores begin with a variance of
-# about 1. (For ten classes, log C is 2.30, and the first loss about 2.73.) Then look it
-# up:
+# 1, it should be a little above log C, by up to a half: random scores of the size 1 are
+# already a bit wrong. (For ten classes, log C is 2.30, and the first loss about 2.73.)
+# Then look it up:
 #
 #     the first loss is far      Are inputs about as large as 1? Subtract the training
 #       larger                   data's mean, divide by its deviation, in new data too.
@@ -2290,8 +2306,8 @@ def _overfitting():
 #     it falls in training only  Chapter 15.
 #     the answers stay bad       Was eval() called? Are new data prepared like the old?
 
-# Try: give the network of `_which_rate` inputs 100 times as large. The first loss
-# should be 30 to 100 times log 2.
+# Try: give the network of `_which_rate` inputs 100 times as large. The first loss should
+# be 20 to 70 times log 2.
 
 # ==== 17  Attention: a network that writes ============================================
 
@@ -2360,7 +2376,7 @@ def attention(q, k, v, mask=None) -> Tensor:
 
 
 def _reading_and_writing():
-    """What can attention do that nothing else here can?
+    """A network with attention, beside the same network without it.
 
     `look` says where a place may look: nowhere, at all places before it equally, back
     where it wants, or even ahead, at the letters that it is to guess.
@@ -2458,15 +2474,14 @@ def _reading_and_writing():
     >>> write("ahead")
     loss 0.00: she s tshehe se see sea shells by the s
 
-    The loss has never been better, and what it writes has never been worse, ten times
-    of ten. The network learned to copy the next letter, which is not there when it
-    writes. We know that an honest loss cannot be below 0.13. If a result is too good,
-    look for the leak.
+    The loss has never been better, and the line is wrong ten times of ten. The network
+    learned to copy the next letter, which is not there when it writes. We know that an
+    honest loss cannot be below 0.13. If a result is too good, look for the leak.
     """
 
 
-# Try: replace q in "back" by a constant, 0 * q + 1. Does it still write the line? Then
-# a sentence of your own. It works if the loss comes down to about a tenth.
+# Try: a sentence of your own. It can be learned if `length` letters are always enough
+# to tell what comes next.
 
 # That is all. You have built automatic differentiation, networks, their training, and
 # the operation that made large language models possible; what is left out is mostly
@@ -2548,6 +2563,18 @@ def _places(shape, index):
     rows = np.arange(shape[0])[index]
     width = math.prod(shape[1:])
     return rows[..., np.newaxis] * width + np.arange(width)
+
+
+def _slope(result, x, index, eps):
+    """How fast result() grows with the element of x at `index`, from two runs of it."""
+    old = x.data[index]
+    try:
+        x.data[index] = old + eps
+        above = result()
+        x.data[index] = old - eps
+        return (above - result()) / (2 * eps)
+    finally:
+        x.data[index] = old
 
 
 def _shifted(x, axis):
@@ -2730,6 +2757,9 @@ def _first_gradient(t, gradient):
     g = np.array(_array(gradient, t.data.dtype))
     _require(g.shape == t.shape, "a gradient {} for a tensor {}", g.shape, t.shape)
     return g
+
+
+_NUMPY = "use Tensor methods or stack; t.data and t.item() stop the gradient"
 
 
 def _require(good, text, *values, error: Any = ValueError):
