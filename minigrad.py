@@ -9,14 +9,14 @@ error and add the squares, because then errors of 2 and -2 cannot cancel, and on
 error counts more than small ones that add up to it.
 
 Next we ask of each dial: if it were turned up a little, how fast would the loss rise?
-That is the slope of the loss in this dial. We turn every dial a little against its
-slope, and the loss falls. We do it again and again, and the machine learns. A neural
-network is such a machine with a million dials, called parameters. Their slopes together
-are the gradient.
+That is the slope of the loss with respect to this dial. We turn every dial a little
+against its slope, and the loss falls. We do it again and again, and the machine learns.
+A neural network is such a machine with a million dials, called parameters. Their slopes
+together are the gradient.
 
 How can a computer find the slopes? It could turn one dial a little and run the machine
 again, but a million dials take a million runs for a single step. There is a better way.
-A calculation is made of additions, products and exponentials, and each of them has a
+A calculation is made up of additions, products and exponentials, and each of them has a
 derivative that you learned at school. Along a chain of operations, slopes multiply:
 
     y = x * x,  z = 3 * y        dz/dx = dz/dy * dy/dx = 3 * 2x
@@ -107,25 +107,25 @@ This is the idea at the heart of every deep-learning library. The rest of the fi
 it fast, puts networks together with it, and trains them:
 
     Part I    The engine: 1 Tensors, 2 arithmetic, 3 the walk backwards, 4 the bare
-              training loop, 5 matrices, sums and shapes, 6 activations, 7 a network by
-              hand, 8 softmax and losses, 9 checking gradients
+              training loop, 5 matrices, sums and shapes, 6 activations, 7 a first
+              network, 8 softmax and losses, 9 checking gradients
     Part II   Networks: 10 neurons, layers, networks, 11 the first weights,
               12 layers that know whether they train, 13 SGD, momentum and Adam
     Part III  Training: 14 the training loop, 15 overfitting, 16 a checklist,
               17 attention, and a network that writes
-    Part IV   The small print: helpers such as `_array`, whose names say what they do
+    Part IV   The small print: what Parts I to III use and need not explain
 
-On a first reading, skip what calls itself small print, and chapter 9. Chapters 5 and 8
-are the steepest. If one gets too steep, go on to the next; nothing is lost.
+On a first reading, skip whatever is marked as small print, and chapter 9. Chapters 5
+and 8 are the steepest. If one gets too steep, go on to the next; nothing is lost.
 
 Examples begin with >>>. To type them yourself, start Python in this file's folder:
 
     import numpy as np
     from minigrad import *
-    from minigrad import _points    # a helper of chapter 12 and those that follow
+    from minigrad import _points    # needed from chapter 12 on
 
-Running this file runs them all. Where an example is long, it has a function to itself,
-such as `_bare_loop`, which does nothing else. Our notation:
+Running this file runs them all. Long examples have a function to themselves, such as
+`_bare_loop`, which holds no code. Our notation:
 
     a, b     the arrays of an operation's inputs
     g        the gradient of the loss with respect to an operation's output
@@ -176,10 +176,10 @@ __all__ = ["Tensor", "no_grad", "stack", "concatenate", "where", "cross_entropy"
 #     An operation is its value and, for every input, a function that turns the gradient
 #     of the output into a share of the gradient of that input.
 #
-# This sentence carries the whole file. Beside a Number, look for three things: `data`
-# is an array, `_inputs` has functions in place of slopes, and `_age` is as it was.
+# This sentence carries the whole file. Two things differ from Number: `data` is an
+# array, and `_inputs` holds functions instead of slopes. `_age` is as it was.
 
-_recording = contextvars.ContextVar("recording", default=True)  # see chapter 4
+_recording = contextvars.ContextVar("recording", default=True)  # no_grad() sets it
 _ages = itertools.count()
 
 
@@ -190,8 +190,8 @@ class Tensor:
     stays float32, and everything else becomes float64. TypeError if it holds no
     numbers.
 
-    `requires_grad` says whether `backward` shall find its gradient. It is True unless
-    you say otherwise (in PyTorch it is False), because plain arrays serve as constants.
+    `requires_grad` says whether `backward` should compute its gradient. It is True
+    unless you say otherwise (in PyTorch it is False): plain arrays serve as constants.
 
     >>> t = Tensor([[1, 2, 3], [4, 5, 6]])
     >>> t.shape
@@ -201,7 +201,7 @@ class Tensor:
     >>> Tensor(np.float32(0.5)) / 2
     Tensor(0.25, dtype=float32, op='/')
 
-    A Tensor that you make is a leaf, because it has no inputs. A result has some:
+    A Tensor that you make is a leaf, because it has no inputs. A result has inputs:
 
     >>> t.is_leaf
     True
@@ -212,15 +212,8 @@ class Tensor:
     plain array, so a loss made of it learns nothing: there are no second derivatives.
     """
 
-    __slots__ = (
-        "data",
-        "grad",
-        "requires_grad",
-        "op",
-        "_inputs",
-        "_age",
-        "__weakref__",
-    )
+    __slots__ = ("data", "grad", "requires_grad", "op", "_inputs", "_age",
+                 "__weakref__")  # fmt: skip
 
     def __init__(self, data, requires_grad=True) -> None:
         self.data: np.ndarray = np.array(_array(data))
@@ -252,16 +245,17 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it has no inputs: you made it, or it is a constant."""
+        """True if it has no inputs, because you made it or it is a constant."""
         return not self._inputs
 
     @staticmethod
     def from_op(value, op, *pairs) -> Tensor:
-        """The result of an operation: how every operation below ends, and yours can.
+        """Make the result of an operation from its value and its vjps.
 
-        `value` is the array that was computed, `op` a name for it. Each of the `pairs`
-        is (tensor, vjp), an argument of its own. A number or an array in place of a
-        tensor is a constant: its vjp is neither kept nor called.
+        Every operation below ends with it, and so can yours. `value` is the array that
+        was computed, `op` a name for it. Each pair is (tensor, vjp), and each is an
+        argument of its own. A number or an array instead of a tensor is a constant: its
+        vjp is neither kept nor called.
 
         The sine has the slope cos(a), so the share is g * cos(a):
 
@@ -276,18 +270,16 @@ class Tensor:
         The lambda is not called now. It keeps `a` until the walk comes back with g.
 
         Two rules hold for a vjp. It must not change g, because others may hold it. And
-        it may keep arrays, such as `a` or the value, but never the Tensor that is the
-        result: that holds the vjp, and such a circle is not freed at once when nobody
-        needs it any more.
+        it may keep arrays, such as `a` or the value, but never the Tensor `out`: this
+        holds the vjp, and Python does not free such a circle at once.
         """
         out = Tensor.__new__(Tensor)  # without __init__, which copies the data
         out.data = np.asarray(value)
         out.grad = None
         out.op = op
         pairs = pairs if _recording.get() else ()
-        out._inputs = [
-            p for p in pairs if isinstance(p[0], Tensor) and p[0].requires_grad
-        ]
+        known = lambda tensor: isinstance(tensor, Tensor) and tensor.requires_grad
+        out._inputs = [(tensor, vjp) for tensor, vjp in pairs if known(tensor)]
         out.requires_grad = bool(out._inputs)
         out._age = next(_ages)
         return out
@@ -345,7 +337,8 @@ class Tensor:
         vjp_b = lambda g: g * value * np.log(np.where((a == 0) & (b >= 0), 1, a))
         return Tensor.from_op(value, "**", (self, vjp_a), (other, vjp_b))
 
-    # For 2 - x, Python asks 2 first, which knows no Tensors. Then it asks x, like this:
+    # For 2 - x, Python first asks 2, which knows nothing of Tensors. Then it asks x, by
+    # calling x.__rsub__(2):
 
     def __rsub__(self, other) -> Tensor:
         return _tensor(other, self.dtype) - self
@@ -361,13 +354,13 @@ class Tensor:
 
     __radd__ = __add__
     __rmul__ = __mul__
-    __array_ufunc__ = None  # so that an array asks the Tensor, too, in X - x and X @ W
+    __array_ufunc__ = None  # so that NumPy leaves X - x and X @ W to us
 
     def _operands(self, other):
-        """The arrays of self and other, and other as an operation records it.
+        """The arrays of self and other, and other as a Tensor.
 
-        Other becomes a Tensor. A number or a list takes the dtype of self, so that
-        float32 stays float32. A list may hold Tensors.
+        A number or a list takes the dtype of self, so that float32 stays float32. A
+        list may hold Tensors.
         """
         other = _tensor(other, self.data.dtype)
         return self.data, other.data, other
@@ -383,10 +376,9 @@ class Tensor:
 
     @staticmethod
     def _unbroadcast(share, shape, op):
-        """The sum of a `share` over the axes on which its tensor was stretched.
+        """Sum `share` down to `shape`, its tensor's, which undoes broadcasting.
 
-        `shape` is the tensor's shape. ValueError if the share does not fit it even
-        then, because `op` has a wrong vjp.
+        ValueError if it does not fit even then, because `op` has a wrong vjp.
 
         >>> column = Tensor([[1.0], [2.0]])
         >>> row = Tensor([3.0, 4.0, 5.0])
@@ -427,18 +419,18 @@ class Tensor:
     #
     # Can a go too early? As long as a share for a is missing, a tensor on the path of
     # that share is waiting. It is newer than a, so it goes first. "Newest first" is
-    # what books call a reverse topological order: each tensor after all that were made
-    # of it.
+    # what books call a reverse topological order: each tensor comes after everything
+    # computed from it.
     #
     # The code is the first page's, with three differences. A heap finds the newest
-    # without looking at all that wait; heapq finds the smallest, so ages are negative.
+    # without scanning them all; heapq finds the smallest, so ages are negative.
     # Shares are arrays, which a helper adds up. And gradients are gathered in
     # `finished`, so that an error on the way changes nothing.
 
     def _gradients(self, gradient, inner=True):
-        """{tensor: gradient} of self and all that led to it, or of leaves alone."""
+        """Walk back from self; return {tensor: gradient}, if not `inner` of leaves."""
         waiting = {self: gradient}  # the sum of each tensor's shares
-        heap = [(-self._age, self)]  # of those that wait; its smallest is the newest
+        heap = [(-self._age, self)]  # the same tensors; the smallest is the newest
         owned = set()  # for the helper below
         finished = {}
         while heap:
@@ -460,7 +452,7 @@ class Tensor:
 
     @staticmethod
     def _add_share(waiting, owned, tensor, share, op):
-        """Add `share` to waiting[tensor]; `owned` holds tensors with a sum of our own.
+        """Add `share` to waiting[tensor]; `owned` holds the tensors whose sum is ours.
 
         A Tensor that is used three times gets all three shares:
 
@@ -527,14 +519,14 @@ class Tensor:
             np.add.at(waiting[tensor].reshape(-1), where.ravel(), part.ravel())
 
     def backward(self, gradient=None, inner=True) -> None:
-        """Give this Tensor, and all that led to it, their gradients, in `grad`.
+        """Compute the gradients of this Tensor and store them in `grad`.
 
         `gradient` is where the walk starts, an array of this Tensor's shape. It may be
         left out if there is a single element, as in a loss; then it is 1. If `inner` is
-        False, only leaves get a `grad`. This saves memory, and training needs no more.
+        False, only leaves get a `grad`, which saves memory, and training needs no more.
 
-        A leaf adds the gradient to what is there. So the gradients of several calls add
-        up; set `grad` to None to start afresh. Others keep the latest, to look at:
+        A leaf adds its gradient to what is there, so those of several calls add up. Set
+        `grad` to None to start afresh. Inner tensors keep the latest, to look at:
 
         >>> x = Tensor(1.0)
         >>> a = 2 * x
@@ -570,7 +562,7 @@ class Tensor:
     # ==== 4  The bare training loop ===================================================
 
     def _bare_loop(self):
-        """We can already train: the line of the first page, all points in one array.
+        """We can already fit the line of the first page, with all points in one array.
 
         >>> x = np.array([0.0, 1.0, 2.0])
         >>> y = np.array([1.0, 3.0, 5.0])
@@ -588,10 +580,12 @@ class Tensor:
           10   0.002747  1.972315  1.038784
          199   0.000000  2.000000  1.000000
 
-        Forwards, backwards, downhill: this is all of training. A slope describes a move
-        of one parameter alone, but we may move all at once, because nearby the loss is
-        almost a plane, on which the effects of several moves add up. The smaller the
-        step, the better this holds; the 0.1 is called the learning rate.
+        Forwards, backwards, downhill: this is all of training. The 0.1 is called the
+        learning rate.
+
+        A slope describes a move of one parameter alone, but we may move all at once,
+        because nearby the loss is almost a plane, on which the effects of several moves
+        add up. The smaller the step, the better this holds.
 
         `w.data` is a plain array, and nobody notices when it changes. That is what a
         step needs. But between forwards and backwards it gives wrong gradients:
@@ -603,8 +597,8 @@ class Tensor:
         >>> x.grad.tolist()                         # of the new x; 2 and 4 are right
         [0.0, 2.0]
 
-        So change it in place only after `backward`. `x.data = x.data - 1` is safe at
-        any time, because it makes a new array: the graph keeps the old one.
+        So change it in place only after `backward`. Writing `x.data = x.data - 1` is
+        safe at any time, because the graph keeps the old array.
 
         To collect losses, write `losses.append(loss.item())`. The loss itself would
         keep its whole graph alive, with all its arrays.
@@ -648,8 +642,8 @@ class Tensor:
     #
     #     Y[i, j] = A[i, 0] B[0, j] + A[i, 1] B[1, j] + ...
     #
-    # This is the steepest climb of Part I, and it is short. The element A[i, k] takes
-    # part in row i of Y alone. It is multiplied by B[k, j] in Y[i, j], so that is its
+    # This is the steepest climb of Part I, and it is short. Take one entry, A[i, k]. It
+    # affects only row i of Y. In Y[i, j] it is multiplied by B[k, j], so that is its
     # slope there, and if Y has the gradient G,
     #
     #     the gradient of A[i, k] is G[i, 0] B[k, 0] + G[i, 1] B[k, 1] + ...
@@ -661,7 +655,8 @@ class Tensor:
     #     the gradient of A is G B^T          (n, m) (m, k) -> (n, k)
     #     the gradient of B is A^T G          (k, n) (n, m) -> (k, m)
     #
-    # If you ever forget on which side the transpose stands: only one order fits.
+    # If you ever forget where the transpose goes, check the shapes: only one order
+    # fits.
 
     def __matmul__(self, other) -> Tensor:
         """The matrix product, in all cases of `np.matmul`.
@@ -683,13 +678,12 @@ class Tensor:
         if not (a.ndim and b.ndim and a.shape[-1] == b.shape[-2:][0]):
             raise ValueError(f"shapes {a.shape} @ {b.shape} do not fit")
         if b.ndim > 2 or (a.ndim == 2 and b.ndim == 2):
-            # Two matrices, or batches of them. A vector on the left is a row.
+            # Two matrices, or batches of them (mT transposes each). A vector on the
+            # left is a row.
             rows = a if a.ndim > 1 else a[np.newaxis]
             product = rows @ b
             value = product if a.ndim > 1 else product[..., 0, :]
-            vjp_a = lambda g: (
-                g.reshape(product.shape) @ b.mT
-            )  # the last two axes swapped
+            vjp_a = lambda g: g.reshape(product.shape) @ b.mT
             vjp_b = lambda g: rows.mT @ g.reshape(product.shape)
         else:
             # One b for all rows of a. These make one tall matrix, whatever their axes,
@@ -848,14 +842,15 @@ class Tensor:
         return Tensor.from_op(value, "[]", (self, vjp))
 
     # Try: write np.cumsum with `from_op`, for a vector. Which outputs does each number
-    # take part in? You are done when gradcheck (chapter 9) is content:
+    # take part in? You are done when gradcheck (chapter 9) passes:
     # gradcheck(lambda x: cumsum(x) * [1.0, 2.0, 4.0], Tensor([3.0, 1.0, 5.0])).
 
     # ==== 6  Activations ==============================================================
 
     # Are matrix products enough for a network? No: (x @ A + a) @ B + b is x @ C + c for
-    # some C and c. However many we stack, they amount to one, which makes only lines
-    # and planes. A nonlinear activation function between them bends these.
+    # some C and c. However many we stack, they are no more than one, and one makes only
+    # straight lines and planes. A nonlinear activation function between them bends
+    # these.
     #
     # The first four are school mathematics. Some vjps use the value, which is at hand:
     # e^x is its own slope, and sqrt(x) has the slope 1 / (2 sqrt(x)).
@@ -959,7 +954,7 @@ class Tensor:
     # Try: softplus, log(1 + e^x), with `from_op`. You are done when it is 1000 at 1000,
     # 0 at -1000, and has the slope 1/2 at 0. (np.logaddexp helps.)
 
-    # ==== 7  A network by hand ========================================================
+    # ==== 7  A first network ==========================================================
 
     def _by_hand(self):
         """We have all that a network needs: two matrices with a ReLU between them.
@@ -1002,13 +997,12 @@ class Tensor:
     # Well done: this is a neural network, and you have seen every line that trains it.
     # Of the seeds 0 to 99, 91 end below a loss of 0.01; from the other starts, it gets
     # stuck. Part II asks where training should start. First, two things are missing: a
-    # loss for choosing among classes, and a way to be sure of our derivatives.
+    # loss for choosing among classes, and a way to be sure of our derivatives.# Try: 2
+    # columns instead of 8. Two are enough (chapter 10 shows the weights), but only
+    # about one seed in six finds them. With 16 columns and a learning rate of 0.05,
+    # nearly all do.
 
-    # Try: 2 columns in place of 8. They suffice (chapter 10 shows the weights), but
-    # only about one seed in six finds them. With 16 columns and a learning rate of
-    # 0.05, nearly all do.
-
-    # ---- Small print: what Python and NumPy ask of a Tensor (on to chapter 8) ---------
+    # ---- Small print: what Python and NumPy ask of a Tensor (skip to chapter 8) ------
 
     __float__ = item
     __abs__ = abs
@@ -1085,7 +1079,7 @@ class Tensor:
     #     p_j rises at the rate            p_j (1 - p_j)
     #     every other p_i falls at         p_j p_i
     #
-    # The vjp weighs these rates by g and adds them up. For score j,
+    # The vjp weights these rates by g and adds them up. For score j,
     #
     #     g_j p_j (1 - p_j)  less all other g_i p_j p_i
     #     is p_j (g_j - s),  where s is the sum of all g_i p_i
@@ -1122,7 +1116,7 @@ class Tensor:
     #     score j gets the gradient        g_j - p_j (the sum of all g_i)
 
     def log_softmax(self, axis=-1) -> Tensor:
-        """The logarithm of softmax, accurate even where a probability rounds to 0.
+        """The logarithm of softmax along `axis`, accurate even where p rounds to 0.
 
         >>> x = Tensor([0.0, -1000.0])
         >>> log_p = x.log_softmax()
@@ -1153,7 +1147,7 @@ class Tensor:
 
 
 def mse_loss(prediction, target) -> Tensor:
-    """The mean squared error, for predicting numbers (regression).
+    """The loss for regression, for predicting numbers: the mean squared error.
 
     `prediction` and `target` are Tensors or arrays of one shape. ValueError if their
     shapes differ: (N,) and (N, 1) would broadcast to (N, N).
@@ -1173,14 +1167,14 @@ def mse_loss(prediction, target) -> Tensor:
 
 
 # For classes, the loss is minus the logarithm of the probability that the right class
-# got. This is 4.6 for 1 %, and 0.7 for 50 %. By the rates above, the gradient of the
+# got. This is 4.6 for 1%, and 0.7 for 50%. By the rates above, the gradient of the
 # scores could not be simpler:
 #
 #     p - target           target: 1 for the right class, 0 for the others
 
 
 def cross_entropy(logits, labels) -> Tensor:
-    """The mean of -log(probability of the right class), for choosing (classification).
+    """The loss for classification: the mean of -log(probability of the right class).
 
     `logits` (..., C) are the scores, before softmax. `labels` (...) are integers, the
     right classes, from 0 to C - 1. The mean is over all labels. In PyTorch, the classes
@@ -1197,9 +1191,9 @@ def cross_entropy(logits, labels) -> Tensor:
     >>> logits.grad.tolist()                        # (p - target) / 2
     [[-0.25, 0.25], [0.25, -0.25]]
 
-    A yes/no question with one score z is a choice between the scores 0 and z. Do not
-    put its loss together from relu and abs: that has slope 0 at z = 0, where networks
-    often start. This is exact everywhere:
+    A yes/no question with one score z is a choice between the scores 0 and z. (A loss
+    built from relu and abs, as some books do, has slope 0 at z = 0, where networks
+    often start.) This is exact everywhere:
 
     >>> z = Tensor([0.0, 1000.0])
     >>> cross_entropy(stack([0 * z, z], -1), [1, 0]).backward()
@@ -1234,9 +1228,8 @@ def cross_entropy(logits, labels) -> Tensor:
 
 # ==== 9  Checking gradients ===========================================================
 
-# (First reading? Part II does not need this.) How do we know that a derivative is
-# right? By the slow method of the first page: move one number by eps, and see what
-# happens.
+# (First reading? Part II does not need this chapter.) Is a derivative right? The slow
+# method of the first page tells: move one number by eps, and see what happens.
 #
 # We move it both ways: where the curve bends upwards, one result is as much too large
 # as the other, and in the difference this cancels. What remains is of the order eps^2,
@@ -1323,14 +1316,16 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
 #
 # Training must find the weights, and nobody wants to list those of a hundred layers. So
 # a network is a Module: it keeps its numbers in attributes and finds them there, even
-# inside lists, dicts and other Modules. What is found can also be saved. Optimizers
-# (chapter 13) are saved in the same way, so that part has a class to itself.
+# inside lists, dicts and other Modules.
+#
+# What is found can also be saved. Optimizers (chapter 13) are saved in the same way, so
+# saving has a class to itself. On a first reading, go on to Module.
 
 
 class _Saveable:
-    """What Modules and Optimizers share: their arrays are found, saved and loaded."""
+    """Base of Module and Optimizer: finding, saving and loading their arrays."""
 
-    _saved: Any = np.ndarray  # the kinds of members that are saved
+    _kinds: Any = np.ndarray  # of members that are saved
 
     def _find(self, kind) -> Any:
         """[(name, member)] of a kind of members, each once, in order of definition."""
@@ -1341,15 +1336,16 @@ class _Saveable:
     def _arrays(self):
         """{name: array} of all that is saved: the arrays themselves, not copies."""
         arrays = {}
-        for name, member in self._find(self._saved):
+        for name, member in self._find(self._kinds):
             _require(name not in arrays, "two arrays have the name {!r}", name)
             arrays[name] = member.data if isinstance(member, Tensor) else member
         return arrays
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all arrays by name, for np.savez("a.npz", **model.state_dict()).
+        """Copies of all arrays by name, ready to be saved.
 
-        ValueError if two arrays have one name.
+        np.savez("model.npz", **model.state_dict()) saves them. ValueError if two arrays
+        have one name.
 
         >>> Neuron(2, rng=0).state_dict().keys()
         dict_keys(['w', 'b'])
@@ -1357,7 +1353,7 @@ class _Saveable:
         return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state) -> None:
-        """Copy back a `state_dict()`, or what np.load("a.npz") returns.
+        """Copy back a `state_dict()`, or what np.load("model.npz") returns.
 
         ValueError if a name or a shape differs; then nothing is changed. The generator
         of a Dropout and settings such as `lr` are not in the state.
@@ -1405,7 +1401,7 @@ class Module(_Saveable):
     """
 
     training = True  # train() and eval() set it, which matters in chapter 12
-    _saved = (Tensor, np.ndarray)
+    _kinds = (Tensor, np.ndarray)
 
     def __call__(self, *args, **kwargs) -> Any:
         return self.forward(*args, **kwargs)
@@ -1415,11 +1411,11 @@ class Module(_Saveable):
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
-        """(name, Tensor) of every parameter, in the order of definition, each once."""
+        """A list of (name, Tensor) for every parameter, in the order of definition."""
         return [(name, p) for name, p in self._find(Tensor) if p.requires_grad]
 
     def parameters(self) -> list[Tensor]:
-        """The parameters without names: what an optimizer asks for.
+        """A list of the parameters, which is what an optimizer asks for.
 
         Setting `requires_grad` to False freezes a parameter:
 
@@ -1431,7 +1427,7 @@ class Module(_Saveable):
         return [p for _, p in self.named_parameters()]
 
     def zero_grad(self) -> None:
-        """Set every `grad` to None, of frozen parameters, too.
+        """Set every `grad` to None, including those of frozen parameters.
 
         >>> neuron = Neuron(2)
         >>> neuron([1.0, 2.0]).backward()
@@ -1463,12 +1459,14 @@ class Module(_Saveable):
 
 
 class Neuron(Module):
-    """A weighted sum, then an activation: nonlin(x @ w + b), (N, nin) -> (N,).
+    """One neuron, a weighted sum with an activation: nonlin(x @ w + b).
 
-    `nin` is the number of inputs. `nonlin` is a function of a Tensor, ReLU if you name
-    none, or None for none (True means ReLU, False none). `rng` draws the weights: a
-    seed, a NumPy Generator, or None. Equal seeds give equal weights, so let several
-    neurons or layers share one Generator.
+    It maps (N, nin) to (N,), or one example (nin,) to a number.
+
+    `nin` is the number of inputs. `nonlin` is a function of a Tensor, by default ReLU;
+    None means no activation (True and False, as in micrograd, mean ReLU and none).
+    `rng` draws the weights: a seed, a NumPy Generator, or None. Equal seeds give equal
+    weights, so let several neurons or layers share one Generator.
 
     TypeError if `nonlin` is not a function.
 
@@ -1502,10 +1500,11 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """`nout` neurons with the same inputs: nonlin(x @ W + b), (N, nin) -> (N, nout).
+    """A fully connected layer, `nout` neurons with the same inputs: nonlin(x @ W + b).
 
-    The weights of one neuron are a column of W (nin, nout). `nonlin` and `rng` are as
-    in Neuron. `dtype` is np.float32 or, if you name none, float64.
+    It maps (N, nin) to (N, nout). The weights of one neuron are a column of W (nin,
+    nout). `nonlin` and `rng` are as in Neuron. `dtype` is np.float32, or float64, which
+    is the default.
 
     The last layer of a network should have `nonlin=None`: behind a ReLU no score can be
     negative, and where it is 0, nothing is learned.
@@ -1622,8 +1621,8 @@ def _thirty_layers():
 # Why is 0.177 right? A neuron sums nin products of a weight and an input. Let the
 # inputs have the mean square 1. Let the weights have the mean square s, be as often
 # positive as negative, and not depend on each other. If we square the sum, the products
-# of different terms are as often positive as negative, so they average 0. What is left
-# are nin squares, each s on average:
+# of different terms are as often positive as negative, so they average 0. That leaves
+# nin squares, each s on average:
 #
 #     the mean square of a sum is            nin * s
 #     so a linear neuron keeps it at 1 with  s = 1 / nin      (LeCun et al., 1998)
@@ -1631,8 +1630,8 @@ def _thirty_layers():
 #                                            s = 2 / nin      (He et al., 2015)
 #
 # Here that is 2 / 64, the square of 0.177. On the way back, an input sums nout
-# gradients, so for these nout takes the place of nin. He et al. show that either will
-# do. (Glorot and Bengio, 2010, take the middle, 2 / (nin + nout), for tanh.)
+# gradients, and the same argument gives 2 / nout. He et al. show that either will do.
+# (Glorot and Bengio, 2010, take the middle, 2 / (nin + nout), for tanh.)
 
 # Try: thirty layers with tanh in place of ReLU. With 0.125, which is 1 / sqrt(64), the
 # gradient should end near 0.1, and with 0.177 near 2.
@@ -1640,13 +1639,13 @@ def _thirty_layers():
 # ==== 12  Layers that know whether they train =========================================
 
 # Chapter 11 set the signal's size at the start. Could a layer keep it while the weights
-# change? It could, by looking at the whole batch of examples. But an answer must not
-# depend on who else asks. So such a layer does one thing while training and another
+# change? It could, by looking at all examples together. But an answer must not depend
+# on who else asks. So such a layer does one thing while training and another
 # afterwards. A Module knows which: `model.train()` sets `training` to True everywhere
 # within, `model.eval()` to False. New modules are training.
 #
 # The simpler of two such layers comes first. Dropout switches neurons off at random, so
-# that none can rely on another. What this is good for, chapter 15 shows.
+# that none can rely on another. Chapter 15 shows what this is good for.
 
 
 class Dropout(Module):
@@ -1686,8 +1685,8 @@ class Dropout(Module):
 
 # Batch normalisation keeps the signal's size. Each feature gets mean 0 and variance 1
 # over the batch, and two parameters can undo that where it does harm (Ioffe and
-# Szegedy, 2015). Why it helps is still discussed: they wanted to stop inputs drifting
-# while earlier layers learn; Santurkar et al. (2018) credit a smoother loss.
+# Szegedy, 2015). Why it helps is still discussed: they wanted to stop inputs from
+# drifting while earlier layers learn; Santurkar et al. (2018) credit a smoother loss.
 #
 # In evaluation there is no batch to look at. So while training, the layer keeps running
 # averages of the mean and the variance, and later uses these.
@@ -1699,8 +1698,9 @@ class Dropout(Module):
 
 
 class BatchNorm1d(Module):
-    """gamma * (x - mean) / sqrt(variance + eps) + beta, over the rows of x (N, C).
+    """Batch normalisation: gamma * (x - mean) / sqrt(variance + eps) + beta.
 
+    Mean and variance are those of each feature over the rows of x (N, C).
     `num_features` is C. `eps` is added to the variance. `momentum` is the weight of the
     new batch in the running averages, as in PyTorch. `dtype` is as in Layer. ValueError
     if x has another number of features, or a single row while training.
@@ -1802,8 +1802,8 @@ def _does_it_help():
 
 # ==== 13  Steps: SGD, momentum, Adam ==================================================
 
-# How should a step use the slopes? There are many rules, and all share what this class
-# does. A rule says in `update` what to subtract from a parameter.
+# There are many rules for what a step makes of the slopes. All share what this class
+# does; a rule says in `update` what to subtract from a parameter.
 
 
 class Optimizer(_Saveable):
@@ -1814,7 +1814,7 @@ class Optimizer(_Saveable):
     the gradient of each parameter p, the slope of weight_decay / 2 * p**2, which draws
     p towards 0.
 
-    ValueError if `params` holds anything but different leaves, or nothing at all.
+    ValueError if `params` is empty, or holds anything but different leaves.
 
     >>> class SignSGD(Optimizer):
     ...     def update(self, g, t):
@@ -1860,7 +1860,7 @@ class Optimizer(_Saveable):
             p.grad = None
 
     def update(self, g, t, *buffers: Any, **_: Any) -> Any:
-        """What to subtract from a parameter, followed by its new buffers, if any.
+        """Return what to subtract from a parameter, then its new buffers, if any.
 
         `g` is its gradient with weight decay, `t` counts its steps (1, 2, ...). The
         arrays that `buffers` names follow; they start at 0. Do not change them, because
@@ -1870,9 +1870,9 @@ class Optimizer(_Saveable):
         raise NotImplementedError(f"{type(self).__name__} has no update method")
 
     def step(self) -> None:
-        """Move each parameter that has a gradient one step downhill, into a new array.
+        """Move every parameter that has a gradient one step downhill.
 
-        A graph that holds the old array keeps the right gradients:
+        It gets a new array. A graph that holds the old one keeps the right gradients:
 
         >>> x = Tensor(3.0)
         >>> loss = x * x
@@ -1969,7 +1969,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba, Adam, 2015, algorithm 1).
+    """The Adam optimizer, adaptive moments (Kingma and Ba, 2015, algorithm 1).
 
     `lr` is about how far a parameter moves in a step. `betas` are the weights of the
     past in the averages of the slope and of its square. `eps` is added to the root of
@@ -2036,15 +2036,15 @@ def _valley():
     lr 0.021   SGD 9.5e+09   with momentum 0.9 3.9e-04
 
     SGD climbs out of the valley as soon as lr is over 0.02. Momentum is better at each
-    rate, and it stands larger ones. Adam has not been told how steep the valley is:
+    rate, and it tolerates larger ones. Adam has not been told how steep the valley is:
 
     >>> print(f"Adam, lr 0.1: {height(Adam, 0.1):.1e}")
     Adam, lr 0.1: 4.4e-04
     """
 
 
-# Try: make the valley ten times as steep, by [5.0, 500.0]. Which of the three needs no
-# other lr? You are right if its path is the same, and its height 4.4e-03.
+# Try: make the valley ten times as steep, with [5.0, 500.0]. Which of the three can
+# keep its lr? You are right if it takes the same path, to a height of 4.4e-03.
 
 
 ######## Part III  Training ############################################################
@@ -2123,8 +2123,8 @@ def predict(model, X) -> np.ndarray:
     """The outputs of `model` for `X` as an array: in evaluation mode, without a graph.
 
     `X` is whatever the model takes. Afterwards, every module is in its own mode again.
-    Of scores, `predict(model, X).argmax(axis=1)` gives the classes. How good they are,
-    `cross_entropy(predict(model, X), y)` and `mse_loss(predict(model, X), y)` say.
+    For classes, take `predict(model, X).argmax(axis=1)`. To measure the loss, take
+    `cross_entropy(predict(model, X), y)` or `mse_loss(predict(model, X), y)`.
 
     >>> model = Sequential(Dropout(), Dropout().eval())
     >>> predict(model, [1.0, 3.0]).tolist()         # nothing is dropped
@@ -2157,7 +2157,7 @@ def predict(model, X) -> np.ndarray:
 def _which_rate():
     """Which learning rate? Try values that lie far apart.
 
-    We print the loss in the epochs 1, 4, 7 and 10, a mean over five seeds:
+    We print the loss in epochs 1, 4, 7 and 10, a mean over five seeds:
 
     >>> def losses(lr, seed):
     ...     rng = np.random.default_rng(seed)
@@ -2259,17 +2259,17 @@ def _overfitting():
     >>> cure("800 points", large, points=800, epochs=10)
     800 points        0.29 ± 0.05  0.89 ± 0.01
 
-    (800 points for a quarter of the epochs are as many steps.) All lower the validation
-    loss. A layer less cannot bend its rules as finely; weight decay keeps weights small
-    that the data do not need; and more data leave less to chance. These three also make
-    fewer mistakes. With Dropout it makes as many, and if it stops early, more; it is
-    only less certain of them.
+    (800 points for a quarter of the epochs make the same number of steps.) All lower
+    the validation loss. A layer less cannot bend its rules as finely; weight decay
+    shrinks weights that the data do not need; and more data leave less to chance. These
+    three also make fewer mistakes. With Dropout it makes as many, and if it stops
+    early, more; it is only less certain of them.
 
     Weight decay means what Optimizer says: it is added to the gradient, before Adam.
 
-    We choose weight decay by its validation loss. Having chosen, we may flatter
-    ourselves with that figure, since it was the best of several. An honest figure needs
-    test data, used once, after the choice:
+    We choose weight decay by its validation loss. That figure now flatters us, because
+    it was the best of several. An honest one needs test data, used once, after the
+    choice:
 
     >>> test = _points(1000, seed=2000)
     >>> results = []
@@ -2306,15 +2306,15 @@ def _overfitting():
 #     it falls in training only  Chapter 15.
 #     the answers stay bad       Was eval() called? Are new data prepared like the old?
 
-# Try: give the network of `_which_rate` inputs 100 times as large. The first loss should
-# be 20 to 70 times log 2.
+# Try: give the network of `_which_rate` inputs 100 times as large. The first loss
+# should be 20 to 70 times log 2.
 
 # ==== 17  Attention: a network that writes ============================================
 
 # How does a machine write? It reads some letters (or words or parts of words: tokens),
 # gives each possible next one a score, writes the best, and reads again. The last
 # letter alone does not say whether "s" begins "she", "sea" or "sells". It must look
-# back. But where to?
+# back. But where?
 #
 # In attention, every place decides for itself (Bahdanau et al., 2015; in this form,
 # Vaswani et al., 2017). What the network knows at a place is a row of numbers, h. Three
@@ -2334,12 +2334,15 @@ def _overfitting():
 
 
 def attention(q, k, v, mask=None) -> Tensor:
-    """softmax(q k^T / sqrt(C)) v, for q (..., T, C), k (..., S, C), v (..., S, D).
+    """Scaled dot-product attention: softmax(q k^T / sqrt(C)) v.
 
-    The result is (..., T, D). `mask` is an array of bools, True where a query (T) may
-    look at a key (S), of a shape that broadcasts to (..., T, S). np.tri(T, dtype=bool)
-    lets each place see itself and what came before; a mask (N, 1, S) hides padding. A
-    place that may look nowhere is nan. TypeError if the mask is not of bools.
+    There are T queries `q` (..., T, C), S keys `k` (..., S, C), and a value for each
+    key in `v` (..., S, D). The result is (..., T, D).
+
+    `mask` is an array of bools, True where a query may look at a key, of a shape that
+    broadcasts to (..., T, S). np.tri(T, dtype=bool) lets each place see itself and what
+    came before; a mask (N, 1, S) hides padding. If a row of it has no True, the result
+    is nan there. TypeError if the mask is not of bools.
 
     With q = 0, all scores are equal, and each place gets the mean of what it may see:
 
@@ -2376,7 +2379,7 @@ def attention(q, k, v, mask=None) -> Tensor:
 
 
 def _reading_and_writing():
-    """A network with attention, beside the same network without it.
+    """The same network with attention and without.
 
     `look` says where a place may look: nowhere, at all places before it equally, back
     where it wants, or even ahead, at the letters that it is to guess.
@@ -2474,9 +2477,10 @@ def _reading_and_writing():
     >>> write("ahead")
     loss 0.00: she s tshehe se see sea shells by the s
 
-    The loss has never been better, and the line is wrong ten times of ten. The network
-    learned to copy the next letter, which is not there when it writes. We know that an
-    honest loss cannot be below 0.13. If a result is too good, look for the leak.
+    The loss has never been better, and the line is wrong ten times out of ten. The
+    network learned to copy the next letter, which is not there when it writes. We know
+    that an honest loss cannot be below 0.13. If a result is too good, look for the
+    leak.
     """
 
 
@@ -2495,7 +2499,7 @@ def _reading_and_writing():
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing within the block, in this thread. It may decorate a function, too.
+    """Record nothing within the block, in this thread. It also works as a decorator.
 
     >>> x = Tensor(3.0)
     >>> with no_grad():
@@ -2518,8 +2522,8 @@ def no_grad() -> Iterator[None]:
 def _array(x, dtype=None):
     """`x` as an array of float32 or float64.
 
-    Arrays of these types, with axes, stay as they are. All else takes the dtype of the
-    Tensor it meets, if it meets one, so that np.float64(0.5) cannot widen float32.
+    A float array with axes keeps its type. Anything else takes `dtype`, that of the
+    Tensor it meets, so that np.float64(0.5) does not widen float32.
     """
     if isinstance(x, Tensor):
         return x.data
@@ -2534,7 +2538,7 @@ def _array(x, dtype=None):
 
 
 def _tensor(x, dtype=None) -> Tensor:
-    """`x` as a Tensor: numbers become a constant, a list that holds Tensors a stack."""
+    """`x` as a Tensor: a number becomes a constant; a list of Tensors is stacked."""
     if isinstance(x, Tensor):
         return x
     if isinstance(x, (list, tuple)) and _holds_tensor(x):
@@ -2557,7 +2561,7 @@ def _power(a, b):
 
 
 def _places(shape, index):
-    """Where the elements that `index` picks stand in the flattened array."""
+    """The places, in the flattened array, of the elements that `index` picks."""
     if isinstance(index, tuple) or np.asarray(index).dtype == bool:
         return np.arange(math.prod(shape)).reshape(shape)[index]
     rows = np.arange(shape[0])[index]
@@ -2579,7 +2583,7 @@ def _slope(result, x, index, eps):
 
 def _shifted(x, axis):
     """x minus its maximum along `axis`."""
-    if x.size > 10_000:  # argmax takes half as long as maximum.reduce, but starts later
+    if x.size > 10_000:  # argmax is twice as fast as a maximum, with more overhead
         return x - np.take_along_axis(x, x.argmax(axis, keepdims=True), axis)
     return x - np.maximum.reduce(x, axis, keepdims=True)
 
@@ -2587,8 +2591,8 @@ def _shifted(x, axis):
 def _exp(z, out=None):
     """e^z for z <= 0, where float32 has 0 for numbers below 1e-30.
 
-    Below 1e-38, numbers of float32 are subnormal: the processor takes many times as
-    long for them. Down to 1e-30, their products with small gradients would be.
+    Below 1e-38, numbers of float32 are subnormal, and a processor takes many times as
+    long for them. Between these two, products with small gradients would become so.
     """
     e = np.exp(z, out=out)
     if e.itemsize == 4:
@@ -2663,14 +2667,14 @@ def where(condition, a, b) -> Tensor:
 
 
 def _tensors(members):
-    """Each member of a list as a Tensor; numbers and lists take the dtype of those."""
+    """Each member of a list as a Tensor; numbers take the dtype of the Tensors."""
     _require(isinstance(members, (list, tuple)), "not a list: {!r:.60}", members)
     dtypes = {x.dtype for x in members if isinstance(x, Tensor)}
     dtype = np.result_type(*dtypes) if dtypes else None
     return [_tensor(x, dtype) for x in members]
 
 
-# ---- Networks ------------------------------------------------------------------------
+# ---- Helpers for networks ------------------------------------------------------------
 
 
 def _activation(nonlin) -> Any:
@@ -2744,7 +2748,7 @@ def to_dot(tensor, names=None) -> str:
     return "\n".join([*lines, "}"])
 
 
-# ---- Mistakes ------------------------------------------------------------------------
+# ---- Checks --------------------------------------------------------------------------
 
 
 def _first_gradient(t, gradient):
