@@ -6,7 +6,7 @@ should answer 1, 3 and 5 for the inputs 0, 1 and 2. Which way do we turn the dia
 
 First we need a number, the loss, that says how wrong the machine is. We square every
 error and add the squares, because then errors of 2 and -2 cannot cancel, and one large
-error counts more than small ones that add up to it.
+error counts more than several small ones of the same sum.
 
 Next we ask of each dial: if it were turned up a little, how fast would the loss rise?
 That is the slope of the loss with respect to this dial. We turn every dial a little
@@ -377,9 +377,10 @@ class Tensor:
     # each of the row twice, so the shares g * b and g * a have shape (2, 3) and do not
     # fit.
     #
-    # But the shares of a number that was used several times add up. They lie along the
-    # stretched axes. So one function sums over these, for all operations. The walk will
-    # call it. (`np.add.reduce` is what `sum` calls; it is faster on small arrays.)
+    # But the shares of a number that was used several times add up. All shares of one
+    # number lie along the stretched axes. So one function sums over these, for all
+    # operations. The walk will call it. (`np.add.reduce` is what `sum` calls; it is
+    # faster on small arrays.)
 
     @staticmethod
     def _unbroadcast(share, shape, op):
@@ -421,8 +422,8 @@ class Tensor:
     #
     # From c, the walk reaches a + 1 and a. If it took a first, a would pass on only the
     # 3 that comes straight from c. When the 2 arrived by way of a + 1, a would have to
-    # go again, and x after it. Each such detour doubles the visits to all that lies
-    # before it. So a + 1, the newer, goes first.
+    # go again, and x after it: two visits in place of one. In a chain of such detours,
+    # the visits double at each. So a + 1, the newer, goes first.
     #
     # Can a go too early? As long as a share for a is missing, a tensor on the path of
     # that share is waiting. It is newer than a, so it goes first. "Newest first" is
@@ -435,7 +436,7 @@ class Tensor:
     # `finished`, so that an error on the way changes nothing.
 
     def _gradients(self, gradient, inner=True):
-        """Walk back from self; return {tensor: gradient}, if not `inner` of leaves."""
+        """Walk back from self; return {tensor: gradient}, of all or of leaves only."""
         waiting = {self: gradient}  # the sum of each tensor's shares
         heap = [(-self._age, self)]  # the same tensors; the smallest is the newest
         owned = set()  # for the helper, below
@@ -511,8 +512,9 @@ class Tensor:
         >>> x.grad.item()
         3.0
 
-        Here `shared` hands its own gradient to s, and s hands it on, to y as well. If
-        the next share were added to that array in place, y would get a part of it:
+        Here the last sum hands one array to s and to `shared`, and s hands it on, to
+        `shared` and to y. If the share from s were added to it in place, y would get
+        the sum as well:
 
         >>> x = Tensor(1.0)
         >>> y = Tensor(1.0)
@@ -1197,8 +1199,8 @@ def cross_entropy(logits, labels) -> Tensor:
     [[-0.25, 0.25], [0.25, -0.25]]
 
     A yes/no question with one score z is a choice between the scores 0 and z. (A loss
-    built from relu and abs, as some books do, has slope 0 at z = 0, where networks
-    often start.) This is exact everywhere:
+    built from relu and abs has a wrong slope at z = 0, where networks often start.)
+    This is right everywhere:
 
     >>> z = Tensor([0.0, 1000.0])
     >>> cross_entropy(stack([0 * z, z], -1), [1, 0]).backward()
@@ -1208,22 +1210,12 @@ def cross_entropy(logits, labels) -> Tensor:
     With probabilities p in place of labels: -(p * logits.log_softmax()).sum(-1).mean().
     """
     logits = _tensor(logits)
-    labels = np.asarray(labels)
     z = _shifted(logits.data, -1)
     e = _exp(z)
     total = np.add.reduce(e, -1, keepdims=True)
-    n = labels.size
-    target = labels[..., np.newaxis] == np.arange(z.shape[-1])  # (...) -> (..., C)
-    if labels.dtype.kind not in "biu" or target.shape != z.shape:
-        found = f"{labels.dtype} {labels.shape}"
-        raise ValueError(f"labels are integers {z.shape[:-1]}, not {found}")
-    right = z[target]
-    if right.size != n:  # a label out of range has no True in its row
-        text = (
-            "labels {} to {}, but classes 0 to {}; to leave rows out, select the others"
-        )
-        raise ValueError(text.format(labels.min(), labels.max(), z.shape[-1] - 1))
-    losses = np.log(total).reshape(n) - right
+    target = _one_hot(labels, z.shape)  # (..., C), True at the right class
+    n = total.size
+    losses = np.log(total).reshape(n) - z[target]
     vjp = lambda g: (e / total - target) * (g / n)  # True counts as 1
     return Tensor.from_op(np.add.reduce(losses) / n, "cross_entropy", (logits, vjp))
 
@@ -1402,8 +1394,8 @@ class Module(_Saveable):
     >>> [name for name, _ in model.named_parameters()]
     ['w', 'b']
 
-    A result such as `last` is no parameter. So write Tensor(0.1 * w), which is one, and
-    not 0.1 * Tensor(w), which is a result. And keep constants as arrays: a Tensor would
+    A result such as `last` is not a parameter, and neither is 0.1 * Tensor(w), which is
+    a result, too. Write Tensor(0.1 * w). And keep constants as arrays: a Tensor would
     be trained.
     """
 
@@ -1770,17 +1762,15 @@ def _points(n, seed):
 def _does_it_help():
     """Eight layers whose first weights are too small, without and with normalisation.
 
-    Their weights are 0.7 times as large as chapter 11 asks, so the signal fades. (A
-    Layer with `nonlin=None` draws them for no ReLU; sqrt(2) makes up for that.) We take
-    30 steps with all points at once, and print the last loss for five seeds:
+    A Layer with `nonlin=None` draws weights for no ReLU. So they are 0.7 times as large
+    as the ReLU behind them asks, and the signal fades. We take 30 steps with all points
+    at once, and print the last loss for five seeds:
 
     >>> def last_loss(normalise, seed):
     ...     rng = np.random.default_rng(seed)
     ...     layers = []
     ...     for nin in [10] + 7 * [32]:
-    ...         layer = Layer(nin, 32, nonlin=None, rng=rng)
-    ...         layer.W.data = 0.7 * np.sqrt(2) * layer.W.data
-    ...         layers.append(layer)
+    ...         layers.append(Layer(nin, 32, nonlin=None, rng=rng))
     ...         if normalise:
     ...             layers.append(BatchNorm1d(32))
     ...         layers.append(Tensor.relu)
@@ -1803,9 +1793,9 @@ def _does_it_help():
     """
 
 
-# Try: weights of the right size, with 1.0 in place of 0.7. Normalisation still helps:
-# the mean loss should be about 0.65 without it, and 0.07 with it. Then ask a network
-# with a Dropout the same question twice, without eval(). It gives two answers.
+# Try: weights of the right size: Layer(nin, 32, rng=rng), and no more ReLU behind it if
+# there is no normalisation. The mean loss should come down to about 0.65. Then ask a
+# network with a Dropout the same question twice, without eval(). It gives two answers.
 
 # ==== 13  Steps: SGD, momentum, Adam ==================================================
 
@@ -1847,7 +1837,7 @@ class Optimizer(_Saveable):
     def __init__(self, params, lr=1e-3, weight_decay=0.0) -> None:
         self.params = [] if isinstance(params, (Module, Tensor)) else list(params)
         good = {p for p in self.params if isinstance(p, Tensor) and not p.op}
-        text = "params are different Tensors that you made (used up?), not {!r:.60}"
+        text = "params are different Tensors that you made, not {!r:.60}"
         _require(good and len(good) == len(self.params), text, params)
         self.lr = lr
         self.weight_decay = weight_decay
@@ -2295,7 +2285,7 @@ def _overfitting():
 # ==== 16  If the loss does not fall ===================================================
 
 # Print the first loss, before any step. With C classes and inputs of about the size of
-# 1, it should be a little above log C, by up to a half: random scores of the size 1 are
+# 1, it should be above log C by 0.2 to 0.5, because random scores of the size 1 are
 # already a bit wrong. (For ten classes, log C is 2.30, and the first loss about 2.73.)
 # Then look it up:
 #
@@ -2315,7 +2305,7 @@ def _overfitting():
 #     the answers stay bad       Was eval() called? Are new data prepared like the old?
 
 # Try: give the network of `_which_rate` inputs 100 times as large. The first loss
-# should be 20 to 70 times log 2.
+# should be about 20 to 70 times log 2.
 
 # ==== 17  Attention: a network that writes ============================================
 
@@ -2380,8 +2370,9 @@ def attention(q, k, v, mask=None) -> Tensor:
 
 
 # A GPT alternates dozens of attentions and MLPs, and normalises in between. We take one
-# of each. A table turns each letter into numbers, and we add as many from another, for
-# its place. Attention adds what it finds elsewhere, and an MLP gives the scores.
+# of each. A table turns each letter into numbers. A second table has as many for each
+# place, and we add these. Attention adds what it finds elsewhere, and an MLP gives the
+# scores.
 
 
 def _reading_and_writing():
@@ -2478,15 +2469,17 @@ def _reading_and_writing():
     if one also knows which letters came before, in whatever order, and 0.13 if one
     knows them all.
 
-    Last, we take the mask off, so that each place sees the letter that it is to guess:
+    Last, we take the mask off, so that each place but the last sees the letter that it
+    is to guess:
 
     >>> write("ahead")
     loss 0.00: she s tshehe se see sea shells by the s
 
-    The loss has never been better, and the line is wrong ten times out of ten. The
-    network learned to copy the next letter, which is not there when it writes. We know
-    that an honest loss cannot be below 0.13. If a result is too good, look for the
-    leak.
+    The loss has never been better, and the line is wrong ten times out of ten. At
+    nearly all places the network learned to copy the next letter, which is not there
+    when it writes. (The last place had nothing to copy. So once the line is `length`
+    letters long, it goes on as it should.) We know that an honest loss cannot be below
+    0.13. If a result is too good, look for the leak.
     """
 
 
@@ -2597,6 +2590,20 @@ def _places(shape, index):
     rows = np.arange(shape[0])[index]
     width = math.prod(shape[1:])
     return rows[..., np.newaxis] * width + np.arange(width)
+
+
+def _one_hot(labels, shape):
+    """An array of `shape`, (..., C), with True at each label and False elsewhere."""
+    labels = np.asarray(labels)
+    C = shape[-1]
+    if labels.dtype.kind not in "biu" or labels.shape != shape[:-1]:  # not integers
+        found = f"{labels.dtype} {labels.shape}"
+        raise ValueError(f"labels are integers {shape[:-1]}, not {found}")
+    target = labels[..., np.newaxis] == np.arange(C)
+    if np.count_nonzero(target) != labels.size:  # one that is out of range has no True
+        text = f"labels {labels.min()} to {labels.max()}, but classes 0 to {C - 1}"
+        raise ValueError(text + "; to leave rows out, select the others")
+    return target
 
 
 def _slope(result, x, index, eps):
