@@ -495,11 +495,10 @@ class Tensor:
 
     # ---- Small print: how shares are added up (skip to chapter 4) --------------------
 
-    # The first share is kept as it came, which costs nothing. But
-    # x + y hands the same g to both inputs, so we must not add to it in place. The
-    # second share makes a new array, which only the walk holds: it owns the sum. Later
-    # shares are added to that in place. A leaf keeps its gradient, so it gets an array
-    # of its own at once.
+    # The first share is kept as it came, which costs nothing. But x + y hands the same
+    # g to both inputs, so we must not add to it in place. The second share makes a new
+    # array, which only the walk holds: it owns the sum. Later shares are added to that
+    # in place. A leaf keeps its gradient, so it gets an array of its own at once.
 
     @staticmethod
     def _add_share(waiting, owned, tensor, share, op):
@@ -563,12 +562,12 @@ class Tensor:
                 whole += waiting[tensor]
             waiting[tensor] = whole
             owned.add(tensor)
-        if isinstance(where, tuple):
+        if not isinstance(where, np.ndarray):
             waiting[tensor][where] += part
-        else:
-            # += would add to a repeated place once. reshape(-1) must not make a copy.
-            waiting[tensor] = np.asarray(waiting[tensor], order="C")
-            np.add.at(waiting[tensor].reshape(-1), where.ravel(), part.ravel())
+            return
+        # += would add to a repeated place once. reshape(-1) must not make a copy.
+        waiting[tensor] = np.asarray(waiting[tensor], order="C")
+        np.add.at(waiting[tensor].reshape(-1), where.ravel(), part.ravel())
 
     # ==== 4  The bare training loop ===================================================
 
@@ -1004,10 +1003,9 @@ class Tensor:
     # stuck. Part II asks where training should start. First, two things are missing: a
     # loss for choosing among classes, and a way to be sure of our derivatives.
 
-    # Try: 2
-    # columns instead of 8. Two are enough (chapter 10 shows the weights), but only
-    # about one seed in six finds them. With 16 columns and a learning rate of 0.05,
-    # nearly all do.
+    # Try: 2 columns instead of 8. Two are enough (chapter 10 shows the weights), but
+    # only about one seed in six finds them. With 16 columns and a learning rate of
+    # 0.05, nearly all do.
 
     # ---- Small print: what Python and NumPy ask of a Tensor (skip to chapter 8) ------
 
@@ -1794,7 +1792,7 @@ def _does_it_help():
 
 
 # Try: weights of the right size: Layer(nin, 32, rng=rng), and no more ReLU behind it if
-# there is no normalisation. The mean loss should come down to about 0.65. Then ask a
+# there is no normalisation. The mean loss should come down to about 0.64. Then ask a
 # network with a Dropout the same question twice, without eval(). It gives two answers.
 
 # ==== 13  Steps: SGD, momentum, Adam ==================================================
@@ -2080,10 +2078,11 @@ def _how_far_off():
 def train_epoch(model, optimizer, X, y, loss=cross_entropy, batch_size=32, rng=None):
     """Train `model` on all rows of X and y once; return the mean loss.
 
-    `X` and `y` have N rows each: arrays, lists or DataFrames. `loss` takes the model's
-    output and the rows of y, and returns a mean over rows. There are ceil(N /
-    batch_size) batches, whose sizes differ by one row at most. `rng`, a NumPy
-    Generator, shuffles the rows (a seed would repeat one order in every epoch).
+    `model` is a Module, and `optimizer` has its parameters. `X` and `y` have N rows
+    each: arrays, lists or DataFrames. `loss` takes the model's output and the rows of
+    y, and returns a mean over rows. There are ceil(N / batch_size) batches, whose sizes
+    differ by one row at most. `rng`, a NumPy Generator, shuffles the rows (a seed would
+    repeat one order in every epoch).
 
     What is returned is the mean over all rows of the loss of each batch, before its
     step, in training mode. The model stays in that mode.
@@ -2793,7 +2792,7 @@ def _first_gradient(t, gradient):
     _require(t.requires_grad, "nothing here requires a gradient", error=RuntimeError)
     if gradient is None:
         text = "shape {}: pass a gradient, or call .sum().backward()"
-        _require(t.data.size <= 1, text, t.data.shape)
+        _require(t.data.size == 1, text, t.data.shape)
         return np.ones(t.data.shape, t.data.dtype)
     g = np.array(_array(gradient, t.data.dtype))
     _require(g.shape == t.shape, "a gradient {} for a tensor {}", g.shape, t.shape)
