@@ -1364,8 +1364,9 @@ class _Saveable:
         ours = {(name, array.shape) for name, array in arrays.items()}
         theirs = {(name, np.shape(state[name])) for name in state}
         _require(ours == theirs, "this state does not fit: {}", sorted(ours ^ theirs))
+        new = {name: np.asarray(state[name], arrays[name].dtype) for name in arrays}
         for name, array in arrays.items():
-            array[...] = state[name]
+            array[...] = new[name]
 
     def __repr__(self) -> str:
         return _describe(self)
@@ -2576,7 +2577,7 @@ def _product(a, b):
 
 def _power(a, b):
     """a**b; by multiplication if b is one small whole number, which is far faster."""
-    if b.ndim or a.dtype != b.dtype or b % 1 or not 1 <= abs(b) <= 16:
+    if b.ndim or a.dtype != b.dtype or not 1 <= abs(b) <= 16 or b % 1:
         return a**b
     power = math.prod([a] * (int(abs(b)) - 1), start=a)
     return power if b > 0 else 1 / power

@@ -1877,6 +1877,13 @@ class TestState(Test):
                     array += 1
                 self.assertState(owner, before)
 
+    def test_a_state_that_holds_no_numbers_changes_nothing(self):
+        neuron = mg.Neuron(2, rng=0)
+        before = neuron.state_dict()
+        with self.assertRaises(ValueError):
+            neuron.load_state_dict({"w": [1.0, 2.0], "b": "text"})
+        self.assertState(neuron, before)
+
     def test_loading_copies(self):
         for owner in self.owners():
             state = {name: array + 1 for name, array in owner.state_dict().items()}
