@@ -1063,11 +1063,13 @@ class Tensor:
     if not TYPE_CHECKING:  # type checkers would take X @ W for an array
 
         def __array__(self, dtype=None, copy=None):
-            _require(not self.requires_grad, _NUMPY, error=TypeError)
+            if self.requires_grad:
+                self.__array_function__()  # which raises
             return np.array(self.data, dtype, copy=copy)
 
-        def __array_function__(self, *_):
-            raise TypeError(_NUMPY)
+        def __array_function__(self, *_):  # np.sum(t), np.stack([t, t]) and so on
+            text = "use Tensor methods or stack; t.data and t.item() stop the gradient"
+            raise TypeError(text)
 
     # ==== 8  Softmax and losses =======================================================
 
@@ -2814,9 +2816,6 @@ def _first_gradient(t, gradient):
     g = np.array(_array(gradient, t.data.dtype))
     _require(g.shape == t.shape, "a gradient {} for a tensor {}", g.shape, t.shape)
     return g
-
-
-_NUMPY = "use Tensor methods or stack; t.data and t.item() stop the gradient"
 
 
 def _require(good, text, *values, error: Any = ValueError):
