@@ -115,8 +115,9 @@ it fast, puts networks together with it, and trains them:
               17 attention, and a network that writes
     Part IV   The small print: what Parts I to III use and need not explain
 
-On a first reading, skip whatever is marked as small print, and chapter 9. Chapters 5
-and 8 are the steepest. If one gets too steep, go on to the next; nothing is lost.
+Small helpers, such as `_tensor` and `_require`, stand in Part IV. On a first reading,
+skip whatever is marked as small print, and chapter 9. Chapters 5 and 8 are the
+steepest. If one gets too steep, go on to the next; nothing is lost.
 
 Examples begin with >>>. To type them yourself, start Python in this file's folder:
 
@@ -277,8 +278,8 @@ class Tensor:
         The lambda is not called now. It keeps `a` until the walk comes back with g.
 
         Two rules hold for a vjp. It must not change g, because others may hold it. And
-        it may keep arrays, such as `a` or the value, but never the Tensor `out`: this
-        holds the vjp, and Python does not free such a circle at once.
+        it may keep arrays, such as `a` or the value, but never the Tensor `out`,
+        because `out` holds the vjp, and Python does not free such a circle at once.
         """
         out = Tensor.__new__(Tensor)  # without __init__, which copies the data
         out.data = np.asarray(value)
@@ -649,7 +650,7 @@ class Tensor:
     # ==== 5  Matrices, sums, shapes ===================================================
 
     # Which operation takes most of a large network's time? The matrix product. A B is A
-    # applied to each column of B. Row i of A and column j of B meet in one number:
+    # applied to each column of B: row i of A and column j of B meet in one number,
     #
     #     Y[i, j] = A[i, 0] B[0, j] + A[i, 1] B[1, j] + ...
     #
@@ -667,9 +668,9 @@ class Tensor:
     # Row i of G meets row k of B, which is column k of B transposed. So this, too, is a
     # matrix product. The other input goes the same way:
     #
-    #     A is (n, k), B is (k, m)            Y and G are (n, m)
-    #     the gradient of A is G B^T          (n, m) (m, k) -> (n, k)
-    #     the gradient of B is A^T G          (k, n) (n, m) -> (k, m)
+    #     A is (n, p), B is (p, m)            Y and G are (n, m)
+    #     the gradient of A is G B^T          (n, m) (m, p) -> (n, p)
+    #     the gradient of B is A^T G          (p, n) (n, m) -> (p, m)
     #
     # If you ever forget where the transpose goes, take A and B that are not square:
     # only one order fits.
@@ -761,7 +762,8 @@ class Tensor:
         """
         return -(-self).max(axis, keepdims)
 
-    # The next ones only move numbers. Their vjps move the gradients back.
+    # The next ones only move numbers. Their vjps move the gradients back. (From here to
+    # chapter 6, it is enough to read the examples.)
 
     def reshape(self, *shape) -> Tensor:
         """The same elements in another shape; -1 stands for whatever is left.
@@ -835,8 +837,8 @@ class Tensor:
         """
         a = self.data
         value = a[index]
-        # A part, as chapter 3 explains: of an element or a slice, it is added at its
-        # index; of elements that a list or an array picks, at their places.
+        # Not to fill arrays with zeros, these vjps return a part of a share: where, and
+        # what. The walk adds it there.
         if not isinstance(value, np.ndarray) or np.may_share_memory(value, a):
             vjp = lambda g: (np.index_exp[index], g)
         else:
@@ -1090,7 +1092,7 @@ class Tensor:
     # The vjp weights these rates by g and adds them up. For score j,
     #
     #     g_j p_j (1 - p_j)  less all other g_i p_j p_i
-    #     is p_j (g_j - s),  where s is the sum of all g_i p_i
+    #     is p_j (g_j - s),  where s is the sum of all g_i p_i, with g_j p_j among them
     #
     # One thing can go wrong: e^1000 is too large for a computer. But a number added to
     # all scores cancels in the fraction, so we subtract the largest score first.
@@ -1149,7 +1151,7 @@ class Tensor:
 # for classes, the loss is -log p, where p is what the right class got.
 #
 # For numbers, suppose that errors are spread like a bell, the normal distribution. Then
-# the probability of an error is proportional to e^(-error^2 / (2 s^2)), where s is the
+# how likely an error is, is proportional to e^(-error^2 / (2 s^2)), where s is the
 # usual size of an error. Its logarithm, negated, is error^2 / (2 s^2): a square, times
 # a constant (Bishop, Pattern Recognition and Machine Learning, 2006, section 3.1.1).
 
@@ -1175,8 +1177,8 @@ def mse_loss(prediction, target) -> Tensor:
 
 
 # For classes, the loss is minus the logarithm of the probability that the right class
-# got. This is 4.6 for 1%, and 0.7 for 50%. By the rates above, the gradient of the
-# scores could not be simpler:
+# got. This is 4.6 for 1%, and 0.7 for 50%. In the last formula, g is -1 for the right
+# class and 0 for the others, so the gradient of the scores could not be simpler:
 #
 #     p - target           target: 1 for the right class, 0 for the others
 
@@ -1199,9 +1201,9 @@ def cross_entropy(logits, labels) -> Tensor:
     >>> logits.grad.tolist()                        # (p - target) / 2
     [[-0.25, 0.25], [0.25, -0.25]]
 
-    A yes/no question with one score z is a choice between the scores 0 and z. (A loss
-    built from relu and abs has a wrong slope at z = 0, where networks often start.)
-    This is right everywhere:
+    A yes/no question with one score z is a choice between the scores 0 and z. (The
+    formula relu(z) - label * z + log(1 + e^-abs(z)) has a wrong slope at 0, where
+    networks often start.)
 
     >>> z = Tensor([0.0, 1000.0])
     >>> cross_entropy(stack([0 * z, z], -1), [1, 0]).backward()
@@ -1319,7 +1321,9 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
 # inside lists, dicts and other Modules.
 #
 # What is found can also be saved. Optimizers (chapter 13) are saved in the same way, so
-# saving has a class to itself. On a first reading, go on to Module.
+# saving has a class to itself.
+
+# ---- Small print: finding, saving and loading (skip to Module) -----------------------
 
 
 class _Saveable:
@@ -1466,7 +1470,7 @@ class Neuron(Module):
     It maps (N, nin) to (N,), or one example (nin,) to a number.
 
     `nin` is the number of inputs. `nonlin` is a function of a Tensor, by default ReLU;
-    None means no activation (True and False, as in micrograd, mean ReLU and none).
+    None means no activation (True and False mean ReLU and none).
     `rng` draws the weights: a seed, a NumPy Generator, or None. Equal seeds give equal
     weights, so let several neurons or layers share one Generator.
 
@@ -1612,8 +1616,8 @@ def _thirty_layers():
     0.177: 4e-01 3e+00
     0.250: 4e+03 4e+04
 
-    With smaller weights it all vanishes, and with larger ones it explodes. Layers
-    begin with the size in the middle:
+    With smaller weights it all vanishes, and with larger ones it explodes. With the
+    size in the middle, it stays near 1, give or take a few times. Layers begin with it:
 
     >>> f"{Layer(64, 64, rng=0).W.data.std():.2f}"
     '0.18'
@@ -1621,9 +1625,9 @@ def _thirty_layers():
 
 
 # Why is 0.177 right? A neuron sums nin products of a weight and an input. Let the
-# inputs have the mean square 1. Let the weights have the mean 0 and the mean square s,
-# and not depend on each other. If we square the sum, the products of different terms
-# average 0. That leaves nin squares, each s on average:
+# inputs have the mean square 1. Let the weights be spread evenly around 0, have the
+# mean square s, and not depend on each other. If we square the sum, the products of
+# different terms average 0. That leaves nin squares, each s on average:
 #
 #     the mean square of a sum is            nin * s
 #     so a linear neuron keeps it at 1 with  s = 1 / nin      (LeCun et al., 1998)
@@ -1764,9 +1768,9 @@ def _points(n, seed):
 def _does_it_help():
     """Eight layers whose first weights are too small, without and with normalisation.
 
-    A Layer with `nonlin=None` draws weights for no ReLU. So they are 0.7 times as large
-    as the ReLU behind them asks, and the signal fades. We take 30 steps with all points
-    at once, and print the last training loss for five seeds:
+    A Layer with `nonlin=None` draws weights for no ReLU. So they are 0.7 times (the
+    root of 1/2) as large as the ReLU behind them asks, and the signal fades. We take 30
+    steps with all points at once, and print the last training loss for five seeds:
 
     >>> def last_loss(normalise, seed):
     ...     rng = np.random.default_rng(seed)
@@ -1803,7 +1807,7 @@ def _does_it_help():
 
 # So far a step was p.data -= lr * p.grad. There are better rules, and some remember
 # earlier slopes. All share what this class does; a rule only says, in `update`, what to
-# subtract from a parameter. (On a first reading, look at the example and go on to SGD.)
+# subtract from a parameter.
 
 
 class Optimizer(_Saveable):
@@ -1844,6 +1848,18 @@ class Optimizer(_Saveable):
 
     buffers: tuple[str, ...] = ()  # names of arrays that are kept for each parameter
 
+    def update(self, g, t, *buffers: Any, **_: Any) -> Any:
+        """Return what to subtract from a parameter, then its new buffers, if any.
+
+        `g` is its gradient with weight decay, `t` counts its steps (1, 2, ...). The
+        arrays that `buffers` names follow; they start at 0. Do not change them, because
+        an error would leave half of a step done: return new ones, as in
+        `return self.lr * velocity, velocity`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update method")
+
+    # ---- Small print: how steps are stored (skip to SGD) -----------------------------
+
     def __init__(self, params, lr=1e-3, weight_decay=0.0) -> None:
         self.params = [] if isinstance(params, (Module, Tensor)) else list(params)
         good = {p for p in self.params if isinstance(p, Tensor) and not p.op}
@@ -1866,16 +1882,6 @@ class Optimizer(_Saveable):
         """
         for p in self.params:
             p.grad = None
-
-    def update(self, g, t, *buffers: Any, **_: Any) -> Any:
-        """Return what to subtract from a parameter, then its new buffers, if any.
-
-        `g` is its gradient with weight decay, `t` counts its steps (1, 2, ...). The
-        arrays that `buffers` names follow; they start at 0. Do not change them, because
-        an error would leave half of a step done: return new ones, as in
-        `return self.lr * velocity, velocity`.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no update method")
 
     def step(self) -> None:
         """Move every parameter that has a gradient one step downhill.
@@ -1935,7 +1941,7 @@ class Optimizer(_Saveable):
 #
 # Momentum helps: a velocity keeps a part of itself and adds each slope, like a ball
 # that rolls (Polyak, 1964). Along the valley, where slopes agree, it grows to ten times
-# the slope if it keeps nine tenths.
+# the slope if it keeps nine tenths, because 1 + 0.9 + 0.81 + ... = 10.
 
 
 class SGD(Optimizer):
@@ -2044,7 +2050,8 @@ def _valley():
     lr 0.021   SGD 9.5e+09   with momentum 0.9 3.9e-04
 
     SGD climbs out of the valley as soon as lr is over 0.02. Momentum is better at each
-    rate, and it tolerates larger ones. Adam has not been told how steep the valley is:
+    rate, and it tolerates larger ones. (It swings, like a ball, so its height goes up
+    and down.) Adam has not been told how steep the valley is:
 
     >>> print(f"Adam, lr 0.1: {height(Adam, 0.1):.1e}")
     Adam, lr 0.1: 4.4e-04
@@ -2185,8 +2192,7 @@ def _which_rate():
     If a network gave each of two classes half of the probability, its loss would be log
     2, about 0.69. Ours begins a little higher, because its first scores are random and
     not equal. With too small a rate, nothing happens. With too large a rate, the loss
-    leaps up in the first epoch, and ends no better than it began, most often near log
-    2.
+    leaps up in the first epoch, and ends no better than an untrained network.
 
     To let the loss settle, shrink `optimizer.lr` at the end.
     """
@@ -2244,7 +2250,10 @@ def _overfitting():
     most of them. Being certain of a wrong one costs so much that the validation loss
     rises.
 
-    What helps? We change one thing at a time, and print the validation data's figures:
+    Cures
+    -----
+
+    We change one thing at a time, and print the validation data's figures:
 
     >>> def dropping(seed):                         # the same layers, with Dropout
     ...     rng = np.random.default_rng(seed)
@@ -2277,6 +2286,9 @@ def _overfitting():
 
     Weight decay means what Optimizer says: it is added to the gradient, before Adam.
 
+    The test
+    --------
+
     More data are not always to be had, so we choose weight decay, by its validation
     loss. That figure now flatters us, because it was the best of several. An honest one
     needs test data, used once, after the choice:
@@ -2300,9 +2312,9 @@ def _overfitting():
 # ==== 16  If the loss does not fall ===================================================
 
 # Print the first loss, before any step. With C classes and inputs of about the size of
-# 1, it should be above log C by 0.2 to 0.5, because random scores of the size 1 are
-# already a bit wrong. (For ten classes, log C is 2.30, and the first loss about 2.73.)
-# Then look it up:
+# 1, it should be a little above log C, because random scores of the size 1 are already
+# a bit wrong: on average by 0.2 for two classes, and by 0.5 for ten or more. Then look
+# it up:
 #
 #     the first loss is far      Are inputs about as large as 1? Subtract the training
 #       larger                   data's mean, divide by its deviation, in new data too.
@@ -2383,17 +2395,17 @@ def attention(q, k, v, mask=None) -> Tensor:
     return scores.softmax() @ v
 
 
-# A GPT alternates dozens of attentions and MLPs, and normalises in between. We take one
-# of each. A table turns each letter into numbers. A second table has as many for each
-# place, and we add these. Attention adds what it finds elsewhere, and an MLP gives the
-# scores.
+# A GPT, a large language model, alternates dozens of attentions and MLPs, and
+# normalises in between. We take one of each. A table turns each letter into numbers. A
+# second table gives each place numbers, too, and we add both. Attention adds what it
+# finds elsewhere, and an MLP gives the scores.
 
 
 def _reading_and_writing():
     """The same network with attention and without.
 
-    `look` says where a place may look: nowhere, at all places before it equally, back
-    where it wants, or even ahead, at the letters that it is to guess.
+    `look` says where a place may look: nowhere, at itself and all before it equally,
+    back where it wants, or even ahead, at the letters that it is to guess.
 
     >>> class Reader(Module):
     ...     def __init__(self, letters, length, width, look, rng):
@@ -2417,8 +2429,11 @@ def _reading_and_writing():
     ...             h = h + attention(q, h @ self.Wk, h @ self.Wv, mask)
     ...         return self.mlp(h)
 
-    The first task: say the letter two places back. The rows are random, of 12 letters,
-    each as likely as the others. We learn from 500 rows, ask about 500 others, and
+    First task: look two places back
+    --------------------------------
+
+    It is to say the letter two places back. The rows are random, of 12 letters, each as
+    likely as the others. We learn from 500 rows, ask about 500 others, and
     print the share of right answers for five seeds:
 
     >>> def right(look, seed):
@@ -2442,8 +2457,10 @@ def _reading_and_writing():
     knows which letters there were, but hardly which came when. With attention, it has
     learned where to look, and is right in rows that it never saw.
 
-    The second task is to write. From every stretch of 12 letters of this line, it
-    learns the letter after each:
+    Second task: write
+    ------------------
+
+    From every stretch of 12 letters of this line, it learns the letter after each:
 
     >>> text = "she sells sea shells by the sea shore. "
     >>> length = 12
@@ -2481,7 +2498,11 @@ def _reading_and_writing():
     Each has learned all that it could. Count what follows what in the line, and you
     find that no loss can be below 0.74 if only the last letter is known. It can be 0.14
     if one also knows which letters came before, in whatever order, and 0.13 if one
-    knows them all.
+    knows them all. (It is not 0, because the first places of a stretch have seen a
+    letter or two.)
+
+    A leak
+    ------
 
     Last, we take the mask off, so that each place but the last sees the letter that it
     is to guess:
@@ -2491,8 +2512,8 @@ def _reading_and_writing():
 
     The loss has never been better, and the line is wrong twenty times of twenty. At
     nearly all places the network learned to copy the next letter, which is not there
-    when it writes. (The last place had nothing to copy. So once the line is `length`
-    letters long, it goes on as it should.) We know that an honest loss cannot be below
+    when it writes. (The twelfth place had nothing to copy, and learned honestly. It
+    goes on as it should.) We know that an honest loss cannot be below
     0.13. If a result is too good, look for the leak.
     """
 
