@@ -3321,6 +3321,7 @@ class ExamplesOfMinigrad:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
+        self.process = None
 
 
 examples_of_minigrad = ExamplesOfMinigrad()
