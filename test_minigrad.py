@@ -253,8 +253,9 @@ class Test(unittest.TestCase):
 
 ######## Operations ####################################################################
 
-# To add an operation, add a row: Row("sin", lambda a: a.sin(), np.sin, ANY), which has
-# its name, what it does to Tensors, the same in NumPy, and the shapes of its inputs.
+# To add an operation, add a row to its chapter's list: Row("sin", lambda a: a.sin(),
+# np.sin, ANY) has its name, what it does to Tensors, the same in NumPy, and the shapes
+# of its inputs. Where NumPy needs an axis, write lambda a: np.cumsum(a, axis=0).
 
 SAME = None  # in NumPy, it is the same line of Python
 
@@ -767,6 +768,19 @@ class TestOperations(Test):
 
     def test_mixed_lists(self):
         self.check_rows(MIXED_LISTS)
+
+    def test_every_list_of_operations_has_its_test(self):
+        checked = []
+        with mock.patch.object(self, "check_rows", checked.extend):
+            for name in dir(self):
+                if name.startswith("test_") and name not in (
+                    "test_edges",
+                    self._testMethodName,
+                ):
+                    getattr(self, name)()
+        self.assertCountEqual(
+            [id(row) for row in checked], [id(row) for row in OPERATIONS]
+        )
 
     def test_edges(self):
         for name, f, inputs, value, slopes in EDGES:
@@ -2132,10 +2146,11 @@ class TestBatchNorm1d(Test):
                     mean = (1 - momentum) * mean + momentum * x.mean(axis=0)
                     var = (1 - momentum) * var + momentum * x.var(axis=0, ddof=1)
                 expected = (x - mean) / np.sqrt(var + eps) * [2, 3] + [-1, 1]
+                # The variance is unbiased: ddof=1 divides by n - 1.
+                self.assertClose([bn.running_mean, bn.running_var], [mean, var])
                 self.assertClose(bn.eval()(x).data, expected)
                 self.assertClose(bn(x[:1]).data, expected[:1])  # one row is enough
                 self.assertTrue(mg.gradcheck(bn, Tensor(x)))
-                self.assertClose([bn.running_mean, bn.running_var], [mean, var])
 
     def test_float32_stays_float32(self):
         bn = mg.BatchNorm1d(4, dtype=FLOAT32)
@@ -2170,6 +2185,7 @@ def adam_by_hand(
     g = g + weight_decay * p
     memory["m"] = beta1 * memory.get("m", 0.0) + (1 - beta1) * g
     memory["v"] = beta2 * memory.get("v", 0.0) + (1 - beta2) * g**2
+    # The bias correction: the averages start at 0.
     m_hat = memory["m"] / (1 - beta1**t)
     v_hat = memory["v"] / (1 - beta2**t)
     return p - lr * m_hat / (math.sqrt(v_hat) + eps)
@@ -2819,13 +2835,13 @@ MISTAKES_WITH_LOSSES = [
         ["(1, 2)", "(2,)"],
     ),
     Mistake(
-        "a label that is too large",
+        "a label out of range, too large",
         lambda s: mg.cross_entropy(s.t, [1, 3]),
         ValueError,
         ["1 to 3", "0 to 2"],
     ),
     Mistake(
-        "a label that is negative, as for padding",
+        "a label out of range, negative as for padding",
         lambda s: mg.cross_entropy(s.t[None], [[2, -100]]),
         ValueError,
         ["-100 to 2", "0 to 2", "select"],
@@ -3279,7 +3295,8 @@ class TestPublicNames(Test):
     def test_each_has_a_row_or_a_test(self):
         rows = {row.name for row in OPERATIONS}
         untested = self.public_names() - rows - set(TESTED_BY)
-        self.assertEqual(untested, set(), "add rows to OPERATIONS, or to TESTED_BY")
+        where = "add a row to ARITHMETIC, SUMS or another list, or a name to TESTED_BY"
+        self.assertEqual(untested, set(), where)
 
     def test_the_tables_name_nothing_else(self):
         rows = {row.name for row in OPERATIONS} | {name for name, *_ in EDGES}
@@ -3398,6 +3415,24 @@ class TestWrittenExamples(Test):
             should_be = right.get(chapter, "no chapter")
             if is_now != should_be:
                 wrong.append(f"chapter {chapter}: {is_now}, should be {should_be}")
+        if wrong:
+            self.fail("wrong lines in README.md:\n" + "\n".join(wrong))
+
+    def test_links_of_the_readme_lead_to_the_public_names(self):
+        path = HERE / "README.md"
+        if not path.exists():
+            self.skipTest(f"{path} is not there")
+        lines = Path(mg.__file__).read_text("utf-8").splitlines()
+        page = path.read_text("utf-8")
+        wrong = []
+        # A link such as [`t.sum(axis=None)`](minigrad.py#L700): its last name is `sum`.
+        for name, link in re.findall(
+            r"\[`([\w.]+)[^]]*`\]\(minigrad\.py#L(\d+)\)", page
+        ):
+            begins = rf" *(def|class) {name.split('.')[-1]}\b"
+            right = [n for n, line in enumerate(lines, 1) if re.match(begins, line)]
+            if int(link) not in right:
+                wrong.append(f"{name}: {link}, should be one of {right}")
         if wrong:
             self.fail("wrong lines in README.md:\n" + "\n".join(wrong))
 
