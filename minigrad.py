@@ -2446,8 +2446,8 @@ def _reading_and_writing():
     --------------------------------
 
     It is to say the letter two places back. The rows are random, of 12 letters, each as
-    likely as the others. We learn from 500 rows, ask about 500 others, and
-    print the share of right answers for five seeds:
+    likely as the others. We learn from 500 rows, ask about 500 others, and print the
+    share of right answers for five seeds:
 
     >>> def right(look, seed):
     ...     rng = np.random.default_rng(seed)
@@ -2523,11 +2523,13 @@ def _reading_and_writing():
     >>> write("ahead")
     loss 0.00: she s tshehe se see sea shells by the s
 
-    The loss has never been better, and the line is wrong twenty times of twenty. At
-    nearly all places the network learned to copy the next letter, which is not there
+    The loss has never been better, and the line is wrong twenty times out of twenty. At
+    nearly all places, the network learned to copy the next letter, which is not there
     when it writes. (The twelfth place had nothing to copy, and learned honestly. It
-    goes on as it should.) We know that an honest loss cannot be below
-    0.13. If a result is too good, look for the leak.
+    goes on as it should.)
+
+    We know that an honest loss cannot be below 0.13. If a result is too good, look for
+    the leak.
     """
 
 
