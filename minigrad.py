@@ -1423,7 +1423,11 @@ class Module(_Saveable):
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
-        """A list of (name, Tensor) for every parameter, in the order of definition."""
+        """A list of (name, Tensor) for every parameter, in the order of definition.
+
+        >>> [name for name, _ in MLP(2, [3, 1]).named_parameters()]
+        ['layers.0.W', 'layers.0.b', 'layers.1.W', 'layers.1.b']
+        """
         return [(name, p) for name, p in self._find(Tensor) if p.requires_grad]
 
     def parameters(self) -> list[Tensor]:
