@@ -76,7 +76,7 @@ paths to x, and added 1 for each. Sixty doublings would take it thousands of yea
 The cure is to wait. A number that was used in several places should wait for a share of
 its gradient from each place, and then pass on the sum, once. When does it have all its
 shares? We always take the newest of the waiting numbers. Whatever comes later in the
-walk is waiting, too, or is an input of one that waits. So it is older: it cannot have
+walk is waiting, too, or was used to make one that waits. So it is older: it cannot have
 used our number, and it has no share for it.
 
 Only `backward` changes, and every number notes its age:
@@ -335,7 +335,7 @@ class Tensor:
         >>> round(y.grad.item(), 3)                 # 2**3 * log(2)
         5.545
 
-        Where the formulas give 0 * inf, at x**0 and 0**y, the slope is taken as 0:
+        Where the formulas meet an infinity, at x**0 and 0**y, the slope is taken as 0:
 
         >>> x = Tensor(0.0)
         >>> (x**0 + x**3).backward()
@@ -1158,9 +1158,9 @@ class Tensor:
 # for classes, the loss is -log p, where p is what the right class got.
 #
 # For numbers, suppose that errors are spread like a bell, the normal distribution. Then
-# how likely an error is, is proportional to e^(-error^2 / (2 s^2)), where s is the
-# usual size of an error. Its logarithm, negated, is error^2 / (2 s^2): a square, times
-# a constant (Bishop, Pattern Recognition and Machine Learning, 2006, section 3.1.1).
+# the probability density of an error is proportional to e^(-error^2 / (2 s^2)), where s
+# is the usual size of an error. Its logarithm, negated, is error^2 / (2 s^2): a square,
+# times a constant (Bishop, Pattern Recognition and Machine Learning, 2006, 3.1.1).
 
 
 def mse_loss(prediction, target) -> Tensor:
@@ -1286,7 +1286,8 @@ def gradcheck(f, *inputs, eps=1e-6, atol=1e-5, rtol=1e-3) -> bool:
     dtypes = {str(x.dtype) for x in inputs if x.requires_grad}
     _require(dtypes == {"float64"}, "gradcheck needs float64 Tensors with gradients")
     out = f(*inputs)
-    weights = -1 - (np.arange(out.size) * 0.618 % 1).reshape(out.shape)
+    uneven = np.arange(out.size) * 0.618 % 1  # from 0 to 1
+    weights = -1 - uneven.reshape(out.shape)
     weights.setflags(write=False)
     gradients = out._gradients(weights)
     for i, x in enumerate(inputs):
@@ -1481,9 +1482,9 @@ class Neuron(Module):
     It maps (N, nin) to (N,), or one example (nin,) to a number.
 
     `nin` is the number of inputs. `nonlin` is a function of a Tensor, by default ReLU;
-    None means no activation (True and False mean ReLU and none).
-    `rng` draws the weights: a seed, a NumPy Generator, or None. Equal seeds give equal
-    weights, so let several neurons or layers share one Generator.
+    None means no activation (True and False mean ReLU and none). `rng` draws the
+    weights: a seed, a NumPy Generator, or None. Equal seeds give equal weights, so let
+    several neurons or layers share one Generator.
 
     TypeError if `nonlin` is not a function.
 
@@ -1814,8 +1815,8 @@ def _does_it_help():
     """
 
 
-# Try: weights of the right size: Layer(nin, 32, rng=rng), and no more ReLU behind it if
-# there is no normalisation. The mean loss should come down to about 0.64. Then ask a
+# Try: without normalisation, but with weights of the right size: Layer(nin, 32,
+# rng=rng) holds the ReLU, too. The mean loss should come down to about 0.64. Then ask a
 # network with a Dropout the same question twice, without eval(). It gives two answers.
 
 # ==== 13  Steps: SGD, momentum, Adam ==================================================
@@ -2119,8 +2120,8 @@ def train_epoch(model, optimizer, X, y, loss=cross_entropy, batch_size=32, rng=N
     differ by one row at most. `rng`, a NumPy Generator, shuffles the rows (a seed would
     repeat one order in every epoch).
 
-    What is returned is the mean over all rows of the loss of each batch, before its
-    step, in training mode. The model stays in that mode.
+    The loss of each batch is taken before its step, in training mode, and the mean is
+    over all rows. The model stays in that mode.
 
     ValueError if X is empty, y has another length, or batch_size is below 1.
 
@@ -2205,11 +2206,13 @@ def _which_rate():
        0.01   0.75   0.46   0.23   0.09
         1.0 235.83   7.29   1.76   1.11
 
-    If a network gave each of two classes half of the probability, its loss would be log
-    2, about 0.69. Ours begins a little higher, because its first scores are random and
-    not equal. With too small a rate, nothing happens. With too large a rate, the loss
-    leaps up in the first epoch, and ends no better than an untrained network: near log
-    2 for four of the seeds, at 2.8 for the fifth.
+    A network that gives each of two classes half of the probability has a loss of
+    log 2, about 0.69. Ours begins a little higher, because its first scores are random
+    and not equal.
+
+    With too small a rate, nothing happens. With too large a rate, the loss leaps up in
+    the first epoch, and ends no better than an untrained network: near 0.69 for four of
+    the seeds, at 2.8 for the fifth.
 
     To let the loss settle, shrink `optimizer.lr` at the end.
     """
@@ -2404,10 +2407,8 @@ def attention(q, k, v, mask=None) -> Tensor:
     q, k, v = _tensors([q, k, v])
     scores = q @ k.mT / math.sqrt(k.shape[-1])
     if mask is not None:
-        dtype = np.asarray(mask).dtype
-        _require(
-            dtype.kind == "b", "a mask is of bools, not {}", dtype, error=TypeError
-        )
+        kind = np.asarray(mask).dtype
+        _require(kind == np.bool_, "a mask is of bools, not {}", kind, error=TypeError)
         scores = where(mask, scores, -np.inf)
     return scores.softmax() @ v
 
@@ -2449,9 +2450,9 @@ def _reading_and_writing():
     First task: look two places back
     --------------------------------
 
-    It is to say the letter two places back. The rows are random, of 12 letters, each as
-    likely as the others. We learn from 500 rows, ask about 500 others, and print the
-    share of right answers for five seeds:
+    The network is to say the letter two places back. The rows are random, of 12
+    letters, each as likely as the others. We learn from 500 rows, ask about 500 others,
+    and print the share of right answers for five seeds:
 
     >>> def right(look, seed):
     ...     rng = np.random.default_rng(seed)
@@ -2660,7 +2661,8 @@ def _one_hot(labels, shape):
     """An array of `shape`, (..., C), with True at each label and False elsewhere."""
     labels = np.asarray(labels)
     C = shape[-1]
-    if labels.dtype.kind not in "biu" or labels.shape != shape[:-1]:  # not integers
+    integers = labels.dtype.kind in "biu"
+    if not integers or labels.shape != shape[:-1]:
         found = f"{labels.dtype} {labels.shape}"
         raise ValueError(f"labels are integers {shape[:-1]}, not {found}")
     target = labels[..., np.newaxis] == np.arange(C)
